@@ -1,0 +1,53 @@
+"""One exception class per thing a caller would do differently."""
+
+
+class ProcurementError(Exception):
+    """Something a person can mend; its text is one line that says what is wrong and what to do."""
+
+
+class ConfigurationError(ProcurementError):
+    """A setting is missing, malformed or contradicts another. Mend the setting."""
+
+
+class DatabaseUnavailable(ProcurementError):
+    """The PostgreSQL database cannot be reached or started. Mend the server, then run again."""
+
+
+class ReferenceError_(ProcurementError):
+    """Reference tables that cannot be loaded; `problems` has one line per fault. Mend the CSV files."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class InvalidFile(ProcurementError):
+    """A market's file that cannot be used as a whole. The market must send it again."""
+
+
+class DayBusy(ProcurementError):
+    """Another run holds this day. Wait for it; `holder` says who it is."""
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class LockLost(ProcurementError):
+    """The day's lock is gone while the run lives. Nothing was committed; run the day again."""
+
+
+class InputGone(ProcurementError):
+    """Files that a step must read no longer exist (retention, or removed by hand). Nothing was changed."""
+
+
+class PromiseBroken(ProcurementError):
+    """Staged output breaks a blocking promise (schema, uniqueness, conservation). Nothing was committed."""
+
+
+class UnknownOutcome(ProcurementError):
+    """A commit whose result is not known. Nothing is cleaned up; look at the table first, then run the day again."""
+
+
+class QueryRefused(ProcurementError):
+    """A SQL file outside the portable subset, or relations that do not fit it."""

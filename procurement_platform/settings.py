@@ -1,0 +1,149 @@
+"""Every environment variable of the platform: typed, documented, validated once.
+
+Read from the environment, then from `.env` in the working folder. `docs/settings.md` is checked against this module.
+"""
+
+import datetime as dt
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from procurement_platform.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _split(value: object) -> object:
+    return tuple(part for part in value.split() if part) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """The platform's settings. Every field is `PROCUREMENT_<FIELD>` in the environment, save those with names of their own."""
+
+    model_config = SettingsConfigDict(env_prefix="PROCUREMENT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    home: Path = Field(Path("./var"), description="The folder under which the platform writes everything: `lake/`, `postgres/`, `dagster/`.")
+    profile: Literal["embedded", "cluster"] = Field(
+        "embedded", description="Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL) or `cluster`."
+    )
+    lake: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
+        None, description="URL of the lake's root folder. Default: `lake/` under the home."
+    )
+    database_url: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
+        None, description="URL of a PostgreSQL server (15 or later). Default: the embedded one of the home."
+    )
+    start_date: dt.date = Field(dt.date(2025, 1, 1), description="The first run date that can be run: the start of the daily partitions.")
+    timezone: str = Field("UTC", description="The time zone in which a run date begins and ends, and in which `run` finds today.")
+    run_date: Annotated[dt.date | None, BeforeValidator(_none_if_blank)] = Field(
+        None, validation_alias=AliasChoices("RUN_DATE", "run_date"), description="The date that commands take when none is given. Default: today."
+    )
+    hdfs_base_url: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
+        None, validation_alias=AliasChoices("HDFS_BASE_URL", "hdfs_base_url"), description="WebHDFS address of the NameNode (cluster profile)."
+    )
+    hdfs_user: str = Field("root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="HDFS user (cluster profile).")
+    trino_host: str = Field("localhost", validation_alias=AliasChoices("TRINO_HOST", "trino_host"), description="Trino's host (cluster profile).")
+    trino_port: int = Field(
+        8080, ge=1, le=65535, validation_alias=AliasChoices("TRINO_PORT", "trino_port"), description="Trino's port (cluster profile)."
+    )
+
+    settle_seconds: float = Field(2.0, ge=0, description="A file whose size or time changed less than this many seconds ago is still being written.")
+    order_window_days: int = Field(7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone.")
+    duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
+    late_window_days: int = Field(35, ge=0, description="How many days back the late-file sensor looks for changed files.")
+
+    max_file_bytes: int = Field(2048 * MIB, ge=1, description="A larger file is rejected unread.")
+    max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, description="A file that unpacks to more bytes than this is rejected.")
+    max_block_bytes: int = Field(64 * MIB, ge=1, description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this.")
+    max_rows_per_file: int = Field(50_000_000, ge=1, description="A file with more rows is rejected.")
+    max_columns: int = Field(200, ge=1, description="A file with more columns is rejected.")
+    max_cell_characters: int = Field(256, ge=1, description="A longer text in a contract field makes its row invalid.")
+    max_quantity: int = Field(1_000_000_000, ge=1, le=100_000_000_000, description="A larger quantity makes its row invalid.")
+    max_unit_price: int = Field(100_000_000, ge=1, le=10_000_000_000, description="A larger unit price makes its row invalid.")
+    decode_memory_mib: int = Field(768, ge=256, description="Memory one decoding process may take beyond what it holds when idle.")
+    decode_processes: int = Field(2, ge=1, le=64, description="How many files are decoded side by side.")
+
+    sql_memory_mib: int = Field(512, ge=64, description="Memory the SQL engine may use before it spills to disk.")
+    sql_threads: int = Field(2, ge=1, le=256, description="Threads of the SQL engine.")
+
+    threshold_missing_file: int = Field(0, ge=0, description="MISSING_FILE: the check passes up to this many violations.")
+    threshold_unknown_product: int = Field(0, ge=0, description="UNKNOWN_PRODUCT: the check passes up to this many rows.")
+    threshold_stock_logic: int = Field(0, ge=0, description="STOCK_LOGIC: the check passes up to this many rows.")
+    threshold_invalid_row: int = Field(0, ge=0, description="INVALID_ROW: the check passes up to this many rows.")
+    threshold_invalid_file: int = Field(0, ge=0, description="INVALID_FILE: the check passes up to this many files.")
+    threshold_conflicting_order: int = Field(0, ge=0, description="CONFLICTING_ORDER: the check passes up to this many rows.")
+    threshold_duplicate_order: int = Field(0, ge=0, description="DUPLICATE_ORDER: the check passes up to this many rows.")
+    threshold_stock_unknown: int = Field(0, ge=0, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs.")
+    threshold_no_supplier: int = Field(0, ge=0, description="NO_SUPPLIER: the check passes up to this many SKUs.")
+
+    run_retention_days: int = Field(30, ge=0, description="A run's files are kept at least this many days.")
+    run_retention_runs: int = Field(3, ge=1, description="And at least this many runs of each day are kept.")
+    lock_wait_seconds: int = Field(600, ge=0, description="How long a run that Dagster's daemon launched waits for the day's lock.")
+    postgres_idle_seconds: int = Field(60, ge=1, description="The embedded PostgreSQL stops this long after its last client.")
+    preview_rows: int = Field(10, ge=0, le=1000, description="Rows in the preview of a materialisation.")
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="Where alerts go: Apprise addresses, separated by spaces."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as problem:
+            raise ValueError(f"{name!r} is no IANA time zone; write one such as Europe/Berlin") from problem
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def lake_url(self) -> str:
+        """URL of the lake's root, without a trailing slash."""
+        return (self.lake or (self.home / "lake").as_uri()).rstrip("/")
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    def today(self) -> dt.date:
+        return dt.datetime.now(self.zone).date()
+
+    def default_run_date(self) -> dt.date:
+        return self.run_date or self.today()
+
+
+def load_settings() -> Settings:
+    """Settings from the environment as it is now.
+
+    Raises:
+        ConfigurationError: a value is malformed; the text names each variable and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as problem:
+        lines = []
+        for error in problem.errors():
+            name = str(error["loc"][0]) if error["loc"] else ""
+            variable = name if name.isupper() else f"PROCUREMENT_{name.upper()}"
+            lines.append(f"{variable}: {error['msg']} (given: {str(error.get('input'))[:80]!r})")
+        raise ConfigurationError("; ".join(lines)) from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return load_settings()

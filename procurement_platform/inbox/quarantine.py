@@ -14,9 +14,15 @@ QUARANTINE = Table(
         Column("file", "varchar", "The file's name as sent.", required=True),
         Column("row_number", "bigint", "The row's number in its file; the first data row is 1.", required=True),
         Column("rule", "varchar", "The first rule the row breaks.", required=True),
-        Column("reasons", "varchar", "What is wrong with the row, each with the value and what to send instead; separated by `; `.", required=True),
+        Column(
+            "reasons",
+            "varchar",
+            "What is wrong with the row, each with the value and what to send instead; separated by `; `.",
+            required=True,
+        ),
         Column("sku", "varchar", "The row's SKU, where it could be read."),
         Column("quantity", "decimal(18,3)", "The row's quantity (orders) or available stock, where it is a valid one."),
         Column("row", "varchar", "The row as sent, as a JSON object.", required=True),
     ),
+    feeds=("orders", "stock"),
 )

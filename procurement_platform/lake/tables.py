@@ -32,7 +32,7 @@ class Table:
     """A table of the lake, partitioned by `run_date`.
 
     `layer` is the folder it stands in (`processed`, `output`, …); `key` the columns that are unique within a run date
-    (empty: none declared); `parts` further path parts between table and date, for a table written by several feeds.
+    (empty: none declared); `feeds` the folders below it, for a table that several feeds write and that is its own layer.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Table:
     doc: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    feeds: tuple[str, ...] = ()
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -54,6 +55,15 @@ class Table:
     def required(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns if c.required)
 
-    def folder(self, run_date: dt.date) -> str:
+    @property
+    def location(self) -> str:
+        """The table's folder, relative to the lake's root."""
+        return self.layer if self.feeds else f"{self.layer}/{self.name}"
+
+    def folder(self, run_date: dt.date, feed: str | None = None) -> str:
         """The folder of a run date, relative to the lake's root."""
-        return f"{self.layer}/{self.name}/{run_date.isoformat()}"
+        return "/".join((self.location, *((feed,) if feed else ()), run_date.isoformat()))
+
+    def run_folders(self, run_date: dt.date, run_id: str) -> tuple[str, ...]:
+        """The folders that hold a run's files for a run date, relative to the lake's root."""
+        return tuple(f"{self.folder(run_date, feed)}/{run_id}" for feed in (self.feeds or (None,)))

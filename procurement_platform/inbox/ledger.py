@@ -1,0 +1,136 @@
+"""The file ledger (`control.files`): every file a market ever sent, what became of it, and which files a day is made of."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from procurement_platform.database.connect import Database
+from procurement_platform.errors import ProcurementError
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """One version of a market's file. The active ones of a day (state `accepted`) are what the day is made of.
+
+    `rows` = `accepted` + `quarantined` + `duplicates`, where the file could be read. `raw_path` is relative to the lake's root.
+    """
+
+    file_id: str
+    feed: str
+    run_date: dt.date
+    name: str
+    file_name: str
+    market: str
+    format: str
+    sha256: str
+    size_bytes: int
+    sent_at: dt.datetime
+    state: str
+    reason: str | None
+    rows: int | None
+    accepted: int | None
+    quarantined: int | None
+    duplicates: int | None
+    notes: str | None
+    raw_path: str
+    run_id: str | None
+    received_at: dt.datetime | None = None
+    withdrawn_by: str | None = None
+    withdrawn_why: str | None = None
+    withdrawn_at: dt.datetime | None = None
+
+
+_WRITTEN = (
+    "file_id",
+    "feed",
+    "run_date",
+    "name",
+    "file_name",
+    "market",
+    "format",
+    "sha256",
+    "size_bytes",
+    "sent_at",
+    "state",
+    "reason",
+    "rows",
+    "accepted",
+    "quarantined",
+    "duplicates",
+    "notes",
+    "raw_path",
+    "run_id",
+)
+_READ = (*_WRITTEN, "received_at", "withdrawn_by", "withdrawn_why", "withdrawn_at")
+
+
+class Ledger:
+    """Reads and writes `control.files`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def files(self, first: dt.date, last: dt.date | None = None, states: Sequence[str] = ()) -> list[LedgerFile]:
+        """The files of a run date, or of the dates `first` … `last`, in the order of date, feed, name and arrival."""
+        with self._database.transaction() as connection:
+            cursor = connection.cursor(row_factory=class_row(LedgerFile))
+            return cursor.execute(
+                sql.SQL(
+                    """
+                    SELECT {} FROM control.files
+                    WHERE run_date BETWEEN %s AND %s AND (cardinality(%s::text[]) = 0 OR state = ANY(%s))
+                    ORDER BY run_date, feed, name, received_at, file_id
+                    """
+                ).format(sql.SQL(", ").join(map(sql.Identifier, _READ))),
+                (first, last or first, list(states), list(states)),
+            ).fetchall()
+
+    def record(self, files: Sequence[LedgerFile]) -> None:
+        """Writes what became of a day's files, in one transaction: an accepted one takes the place of the one before of its identity."""
+        with self._database.transaction() as connection:
+            for file in files:
+                if file.state == "accepted":
+                    connection.execute(
+                        """
+                        UPDATE control.files SET state = 'superseded'
+                        WHERE feed = %s AND run_date = %s AND name = %s AND state IN ('accepted', 'rejected') AND file_id <> %s
+                        """,
+                        (file.feed, file.run_date, file.name, file.file_id),
+                    )
+                elif file.state == "rejected":
+                    connection.execute(
+                        """
+                        UPDATE control.files SET state = 'superseded'
+                        WHERE feed = %s AND run_date = %s AND name = %s AND state = 'rejected' AND file_id <> %s
+                        """,
+                        (file.feed, file.run_date, file.name, file.file_id),
+                    )
+                self._upsert(connection, file)
+
+    def withdraw(self, file: LedgerFile, by: str, why: str) -> None:
+        """Takes a file out of its day, for good; its bytes stay. The day must be run again."""
+        with self._database.transaction() as connection:
+            done = connection.execute(
+                """
+                UPDATE control.files SET state = 'withdrawn', withdrawn_by = %s, withdrawn_why = %s, withdrawn_at = now()
+                WHERE file_id = %s AND state IN ('accepted', 'rejected')
+                """,
+                (by, why, file.file_id),
+            )
+            if done.rowcount != 1:
+                raise ProcurementError(f"{file.file_name} of {file.run_date} is not in use any more: see `procurement files {file.run_date}`")
+
+    def _upsert(self, connection: psycopg.Connection, file: LedgerFile) -> None:
+        changing = [c for c in _WRITTEN if c not in ("file_id", "feed", "run_date", "name")]
+        connection.execute(
+            sql.SQL("INSERT INTO control.files ({}) VALUES ({}) ON CONFLICT (file_id) DO UPDATE SET {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)),
+                sql.SQL(", ").join(sql.Placeholder() * len(_WRITTEN)),
+                sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(c)) for c in changing),
+            ),
+            [getattr(file, c) for c in _WRITTEN],
+        )

@@ -1,0 +1,165 @@
+"""The Iceberg catalog: the tables' current state, and the one transaction that replaces a run date's files."""
+
+import datetime as dt
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from procurement_platform.errors import InputGone, UnknownOutcome
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.tables import Table
+
+if TYPE_CHECKING:  # PyIceberg takes half a second to import, which commands that only read do without
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table as IcebergTable
+
+NAMESPACE = "procurement"
+# Keeps a commit's cost flat however many came before (docs/decisions/0003-flat-commits.md).
+PROPERTIES = {
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "5",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+}
+EXPIRE_EVERY, KEEP_SNAPSHOTS = 10, 10
+
+
+class TableCatalog:
+    """The lake's tables as Iceberg tables, in the catalog that PostgreSQL keeps."""
+
+    def __init__(self, lake: Lake, database_uri: str) -> None:
+        self._lake, self._uri = lake, database_uri
+        self._known: set[str] = set()
+
+    @cached_property
+    def _catalog(self) -> "SqlCatalog":
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+        catalog = SqlCatalog(NAMESPACE, uri=self._uri, warehouse=self._lake.url, echo="false", pool_pre_ping="true")
+        catalog.create_namespace_if_not_exists(NAMESPACE)
+        return catalog
+
+    def load(self, table: Table) -> "IcebergTable":
+        """The table's current state; it is made where it is not there yet."""
+        identifier = f"{NAMESPACE}.{table.name}"
+        if table.name not in self._known:
+            self._create(table, identifier)
+            self._known.add(table.name)
+        return self._catalog.load_table(identifier)
+
+    def files(self, table: Table, first: dt.date, last: dt.date | None = None) -> list[str]:
+        """Absolute paths of the Parquet files that hold the run dates `first` … `last` (default: `first` alone), in order.
+
+        Raises:
+            InputGone: the table names a file that is not there.
+        """
+        from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+
+        condition = (
+            EqualTo("run_date", first.isoformat())
+            if last is None
+            else And(GreaterThanOrEqual("run_date", first.isoformat()), LessThanOrEqual("run_date", last.isoformat()))
+        )
+        tasks = self.load(table).scan(row_filter=condition).plan_files()
+        paths = sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
+        for path in paths:
+            if not self._lake.fs.exists(path):
+                raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is not there: run that date again from its raw files")
+        return paths
+
+    def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
+        """Replaces a run date's files by `files` (absolute paths; none: the date becomes empty) in one transaction.
+
+        `summary` is kept in the snapshot. Returns the snapshot's id; None where there was nothing before and is nothing now.
+
+        Raises:
+            UnknownOutcome: the catalog did not say whether the commit took place.
+        """
+        from pyiceberg.exceptions import CommitStateUnknownException
+        from pyiceberg.expressions import EqualTo
+
+        iceberg = self.load(table)
+        condition = EqualTo("run_date", run_date.isoformat())
+        before = any(True for _ in iceberg.scan(row_filter=condition).plan_files())
+        if not before and not files:
+            return None
+        try:
+            with warnings.catch_warnings(), iceberg.transaction() as transaction:
+                warnings.simplefilter("ignore")
+                if before:
+                    transaction.delete(condition, snapshot_properties=dict(summary))
+                if files:
+                    transaction.add_files([self._url(f) for f in files], snapshot_properties=dict(summary), check_duplicate_files=False)
+        except CommitStateUnknownException as problem:
+            raise UnknownOutcome(
+                f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; look at the table, then run the day again"
+            ) from problem
+        snapshot = iceberg.current_snapshot()
+        if snapshot is not None and (snapshot.sequence_number or 0) % EXPIRE_EVERY == 0:
+            self._expire(table)
+        return snapshot.snapshot_id if snapshot else None
+
+    def _expire(self, table: Table) -> None:
+        # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.
+        iceberg = self.load(table)
+        snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
+        old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
+        if old:
+            iceberg.maintenance.expire_snapshots().by_ids(old).commit()
+
+    def _create(self, table: Table, identifier: str) -> None:
+        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.partitioning import PartitionField, PartitionSpec
+        from pyiceberg.transforms import IdentityTransform
+
+        try:
+            self._catalog.load_table(identifier)
+        except NoSuchTableError:
+            schema = iceberg_schema(table)
+            source = schema.find_field("run_date").field_id
+            spec = PartitionSpec(PartitionField(source_id=source, field_id=1000, transform=IdentityTransform(), name="run_date"))
+            location = f"{self._lake.url}/{table.location}"
+            try:
+                self._catalog.create_table(
+                    identifier, schema, location=location, partition_spec=spec, properties={**PROPERTIES, "comment": table.doc}
+                )
+            except TableAlreadyExistsError:
+                return  # another process was first
+
+    def _url(self, path: str) -> str:
+        return f"{self._lake.url}/{self._lake.relative(path)}"
+
+
+def iceberg_schema(table: Table) -> "Schema":
+    """The table's Iceberg schema; field ids follow the columns' order."""
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import BooleanType, DateType, DecimalType, IntegerType, LongType, NestedField, PrimitiveType, StringType
+
+    plain: dict[str, PrimitiveType] = {
+        "varchar": StringType(),
+        "bigint": LongType(),
+        "integer": IntegerType(),
+        "boolean": BooleanType(),
+        "date": DateType(),
+    }
+
+    def type_of(name: str) -> PrimitiveType:
+        if name.startswith("decimal("):
+            precision, scale = (int(part) for part in name[8:-1].split(","))
+            return DecimalType(precision, scale)
+        return plain[name]
+
+    return Schema(
+        *(NestedField(i, c.name, type_of(c.type), required=False, doc=c.doc) for i, c in enumerate(table.columns, start=1)),
+    )
+
+
+def rows_in(path: str) -> int:
+    """How many rows a Parquet file says it has."""
+    return int(pq.read_metadata(path).num_rows)

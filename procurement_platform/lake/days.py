@@ -1,0 +1,139 @@
+"""Published days: one row in `control.published_days` makes a day visible to buyers, and names every file that belongs to it."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from psycopg.types.json import Jsonb
+
+from procurement_platform.database.connect import Database
+from procurement_platform.errors import InputGone
+from procurement_platform.lake.files import Lake
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """A file that buyers read: its run's own copy never changes; `stable` is the path that always has the day's newest."""
+
+    path: str
+    stable: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class PublishedDay:
+    """A day as buyers see it. `tables` says which run each table's rows are from."""
+
+    domain: str
+    run_date: dt.date
+    run_id: str
+    tables: Mapping[str, str]
+    manifest: tuple[ManifestFile, ...]
+    inputs: Mapping[str, object]
+    published_at: dt.datetime
+
+
+class Days:
+    """Writes and reads published days, and keeps the stable paths as the manifest says."""
+
+    def __init__(self, database: Database, lake: Lake) -> None:
+        self._database, self._lake = database, lake
+
+    def put(self, run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
+        """Writes a file into its run's folder. Nobody reads it before the day that names it is published."""
+        self._lake.write(run_path, data)
+        return ManifestFile(run_path, stable, hashlib.sha256(data).hexdigest(), len(data), rows)
+
+    def publish(
+        self,
+        domain: str,
+        run_date: dt.date,
+        run_id: str,
+        tables: Mapping[str, str],
+        manifest: Sequence[ManifestFile],
+        inputs: Mapping[str, object],
+        guard: Callable[[], None],
+    ) -> PublishedDay:
+        """Makes the day visible, by one row. The stable paths follow (`settle`); until then readers have the manifest's own paths."""
+        files = tuple(sorted(manifest, key=lambda f: f.stable))
+        guard()
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                """
+                INSERT INTO control.published_days (domain, run_date, run_id, tables, manifest, inputs, published_at)
+                VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp())
+                ON CONFLICT (domain, run_date) DO UPDATE SET run_id = EXCLUDED.run_id, tables = EXCLUDED.tables,
+                    manifest = EXCLUDED.manifest, inputs = EXCLUDED.inputs, published_at = EXCLUDED.published_at
+                RETURNING published_at
+                """,
+                (domain, run_date, run_id, Jsonb(dict(tables)), Jsonb([asdict(f) for f in files]), Jsonb(dict(inputs))),
+            ).fetchone()
+        assert row is not None
+        return PublishedDay(domain, run_date, run_id, dict(tables), files, dict(inputs), row[0])
+
+    def get(self, domain: str, run_date: dt.date) -> PublishedDay | None:
+        found = self._select(domain, run_date, run_date)
+        return found[0] if found else None
+
+    def between(self, domain: str, first: dt.date, last: dt.date) -> list[PublishedDay]:
+        """The published days of a range, in order."""
+        return self._select(domain, first, last)
+
+    def latest(self, domain: str) -> dt.date | None:
+        """The newest published run date."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT max(run_date) FROM control.published_days WHERE domain = %s", (domain,)).fetchone()
+        return row[0] if row else None
+
+    def read(self, file: ManifestFile) -> bytes:
+        """A published file's bytes, as its manifest promises them.
+
+        Raises:
+            InputGone: the file is gone or changed.
+        """
+        try:
+            data = self._lake.read(file.path)
+        except FileNotFoundError:
+            raise InputGone(f"{file.path} is gone: run the day again") from None
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise InputGone(f"{file.path} is not what was published (its SHA-256 differs): run the day again")
+        return data
+
+    def settle(self, day: PublishedDay, folders: Sequence[str]) -> list[str]:
+        """Makes the stable paths hold exactly the manifest's files: missing or changed ones are written, stale ones removed.
+
+        `folders` are the stable folders that the day owns; folders below them (the runs') are left alone.
+        Returns the stable paths that were mended.
+        """
+        mended = []
+        wanted = {file.stable for file in day.manifest}
+        for file in day.manifest:
+            if not self._same(file):
+                self._lake.write(file.stable, self.read(file))
+                mended.append(file.stable)
+        for folder in folders:
+            for name in self._lake.files(folder):
+                stale = f"{folder}/{name}"
+                if stale not in wanted:
+                    self._lake.remove(stale)
+                    mended.append(stale)
+        return mended
+
+    def _same(self, file: ManifestFile) -> bool:
+        if not self._lake.exists(file.stable) or self._lake.size(file.stable) != file.bytes:
+            return False
+        return hashlib.sha256(self._lake.read(file.stable)).hexdigest() == file.sha256
+
+    def _select(self, domain: str, first: dt.date, last: dt.date) -> list[PublishedDay]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                """
+                SELECT domain, run_date, run_id, tables, manifest, inputs, published_at FROM control.published_days
+                WHERE domain = %s AND run_date BETWEEN %s AND %s ORDER BY run_date
+                """,
+                (domain, first, last),
+            ).fetchall()
+        return [PublishedDay(r[0], r[1], r[2], r[3], tuple(ManifestFile(**f) for f in r[4]), r[5], r[6]) for r in rows]

@@ -1,0 +1,138 @@
+"""The one write path: stage files in a folder of the run, check them, commit them in one transaction."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from procurement_platform.errors import InputGone, PromiseBroken
+from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.runs import RunRegistry
+from procurement_platform.lake.tables import Table
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one run committed of a table for one run date. `files` are absolute paths."""
+
+    table: Table
+    run_date: dt.date
+    run_id: str
+    folder: str
+    files: tuple[str, ...]
+    rows: int
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Stages, checks and commits a run's output. `guard` raises where the run may no longer commit (its lock is gone)."""
+
+    lake: Lake
+    catalog: TableCatalog
+    registry: RunRegistry
+
+    def stage(self, table: Table, run_date: dt.date, run_id: str) -> tuple[str, ...]:
+        """Empty folders for the run's files, as absolute paths: one, or one per feed. The registry protects them from here on."""
+        folders = table.run_folders(run_date, run_id)
+        self.registry.stage(table.name, run_date, run_id, folders)
+        return tuple(self.lake.empty_folder(folder) for folder in folders)
+
+    def commit(
+        self,
+        table: Table,
+        run_date: dt.date,
+        run_id: str,
+        files: Sequence[str],
+        *,
+        guard: Callable[[], None],
+        inputs: Mapping[str, object],
+    ) -> Published:
+        """Checks staged files and makes them the run date's state.
+
+        Raises:
+            PromiseBroken: a file does not have the table's schema, its run date or its required values; nothing is committed.
+            LockLost: from `guard`; nothing is committed.
+            UnknownOutcome: the catalog did not answer.
+        """
+        rows, filled = check_files(table, run_date, files)
+        digest = content_hash(filled)
+        self.lake.sync(filled)
+        guard()
+        snapshot = self.catalog.replace(table, run_date, filled, {"procurement.run-id": run_id, "procurement.content": digest})
+        self.registry.commit(table.name, run_date, run_id, rows=rows, content_hash=digest, inputs=inputs, snapshot_id=snapshot)
+        folder = table.folder(run_date) if not table.feeds else table.location
+        return Published(table, run_date, run_id, folder, tuple(filled), rows, digest)
+
+    def run_files(self, table: Table, run_date: dt.date, run_id: str) -> list[str]:
+        """Absolute paths of the files a run wrote, in order.
+
+        Raises:
+            InputGone: the registry knows rows of that run, and its files are gone.
+        """
+        paths = [
+            self.lake.path(folder, name)
+            for folder in table.run_folders(run_date, run_id)
+            for name in self.lake.files(folder)
+            if name.endswith(".parquet") and not name.startswith(("_", "."))
+        ]
+        run = self.registry.get(table.name, run_date, run_id)
+        if not paths and run is not None and run.rows:
+            raise InputGone(f"the {run.rows} rows of {table.name} {run_date} are gone from {', '.join(run.folders)}: run the day again")
+        return paths
+
+
+def check_files(table: Table, run_date: dt.date, files: Sequence[str]) -> tuple[int, list[str]]:
+    """Holds staged files to the table's schema; returns how many rows they have, and the files that have any, in order.
+
+    Raises:
+        PromiseBroken: names the table, the file and what differs.
+    """
+    rows, filled = 0, []
+    for path in sorted(files):
+        footer = pq.read_metadata(path)
+        _check_schema(table, path, footer.schema.to_arrow_schema())
+        if footer.num_rows:
+            _check_values(table, run_date, path, footer)
+            rows += footer.num_rows
+            filled.append(path)
+    return rows, filled
+
+
+def content_hash(files: Sequence[str]) -> str:
+    """SHA-256 over the files' bytes, in order: the same content has the same hash."""
+    digest = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _check_schema(table: Table, path: str, found: pa.Schema) -> None:
+    expected = [(f.name, f.type) for f in table.arrow]
+    actual = [(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type) for f in found]
+    if expected != actual:
+        wrong = next(
+            (f"{a[0]} is {a[1]} and must be {e[0]} {e[1]}" for e, a in zip(expected, actual, strict=False) if e != a),
+            f"{len(actual)} columns instead of {len(expected)}",
+        )
+        raise PromiseBroken(f"{table.name}: {path} does not have the table's schema: {wrong}. Nothing was committed")
+
+
+def _check_values(table: Table, run_date: dt.date, path: str, footer: pq.FileMetaData) -> None:
+    index = {footer.schema.column(i).name: i for i in range(footer.num_columns)}
+    for group in range(footer.num_row_groups):
+        for name in table.required:
+            statistics = footer.row_group(group).column(index[name]).statistics
+            if statistics is None or statistics.null_count is None:
+                raise PromiseBroken(f"{table.name}: {path} has no statistics for {name}, so that it cannot be checked. Nothing was committed")
+            if statistics.null_count:
+                raise PromiseBroken(f"{table.name}: {path} has {statistics.null_count} rows without {name}. Nothing was committed")
+            if name == "run_date" and not (statistics.min == statistics.max == run_date):
+                raise PromiseBroken(
+                    f"{table.name}: {path} holds run dates {statistics.min} to {statistics.max} and may hold {run_date} alone. Nothing was committed"
+                )

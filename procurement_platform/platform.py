@@ -1,0 +1,82 @@
+"""Everything a step works with, made from settings alone: no Dagster here, and nothing connects before it is used."""
+
+import threading
+from functools import cached_property
+
+from procurement_platform.database.connect import Database
+from procurement_platform.engines.base import Engine
+from procurement_platform.errors import ConfigurationError
+from procurement_platform.inbox.ledger import Ledger
+from procurement_platform.inbox.pool import DecoderPool
+from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.days import Days
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.publish import Publisher
+from procurement_platform.lake.runs import RunRegistry
+from procurement_platform.settings import Settings
+
+
+class Platform:
+    """The platform on one home and one profile. Its parts are made when first asked for, and kept for the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.profile != "embedded":
+            raise ConfigurationError(f"PROCUREMENT_PROFILE={settings.profile} is not available in this version; the one that is: embedded")
+        self.settings = settings
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings)
+
+    @cached_property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake_url)
+
+    @cached_property
+    def catalog(self) -> TableCatalog:
+        self.database.ensure()
+        return TableCatalog(self.lake, self.database.sqlalchemy_url)
+
+    @cached_property
+    def registry(self) -> RunRegistry:
+        return RunRegistry(self.database)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        return Publisher(self.lake, self.catalog, self.registry)
+
+    @cached_property
+    def days(self) -> Days:
+        return Days(self.database, self.lake)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.database)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from procurement_platform.engines.duckdb import DuckDBEngine
+
+        return DuckDBEngine(self.settings)
+
+    @cached_property
+    def decoders(self) -> DecoderPool:
+        return DecoderPool(self.settings.decode_processes)
+
+    def close(self) -> None:
+        """Ends what the platform started for this process: worker processes, connections, the engine."""
+        for name in ("decoders", "engine", "database"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+
+_lock = threading.Lock()
+_platforms: dict[Settings, Platform] = {}
+
+
+def platform_for(settings: Settings) -> Platform:
+    """The process's platform for these settings: a backfill's days share engine, workers and connections."""
+    with _lock:
+        if settings not in _platforms:
+            _platforms[settings] = Platform(settings)
+        return _platforms[settings]

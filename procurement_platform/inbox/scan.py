@@ -1,0 +1,168 @@
+"""What lies in the inbox for a feed and a run date: files to take, files still growing, and files that cannot be taken."""
+
+import datetime as dt
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from procurement_platform.inbox.identity import FileIdentity, Unfit, is_ignored, parse_name, printable
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A market's file. `path` is a local path, or a URL where the inbox is one; `modified_at` is UTC."""
+
+    identity: FileIdentity
+    path: str
+    size: int
+    modified_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class UnfitFile:
+    """Something in the inbox that is no market file; `file_name` can be shown as it is; `reason` says what to do."""
+
+    feed: str
+    run_date: dt.date
+    file_name: str
+    path: str
+    size: int
+    modified_at: dt.datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """`files` are settled and to be taken; `growing` changed while they were watched; `unfit` cannot be taken. All by file name."""
+
+    files: tuple[FoundFile, ...] = ()
+    growing: tuple[FoundFile, ...] = ()
+    unfit: tuple[UnfitFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    path: str
+    size: int
+    modified: float
+    trouble: str | None = None
+
+    @property
+    def modified_at(self) -> dt.datetime:
+        try:
+            return dt.datetime.fromtimestamp(self.modified, dt.UTC)
+        except (OverflowError, ValueError):  # a time stamp no calendar holds
+            return dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def scan(
+    inbox: str,
+    feed: str,
+    run_date: dt.date,
+    settle_seconds: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.time,
+) -> Scan:
+    """Lists `{inbox}/{feed}/{run_date}/`; a folder that does not exist is empty.
+
+    Files younger than `settle_seconds` (or dated in the future) are waited for once, `settle_seconds` for all of them; those
+    whose size or time changed meanwhile are `growing`. Of two files with one identity (`DE.csv`, `DE.avro`) the newest counts, by
+    time, then name.
+    """
+    folder = f"{_local(inbox)}/{feed}/{run_date.isoformat()}"
+    entries = {entry.name: entry for entry in _entries(folder)}
+    start = now()
+    young = {name for name, entry in entries.items() if entry.trouble is None and entry.modified > start - settle_seconds}
+    unsettled: set[str] = set()
+    if young and settle_seconds > 0:
+        sleep(settle_seconds)
+        again = {entry.name: entry for entry in _entries(folder)}
+        unsettled = {name for name in young if again.get(name) != entries[name]}
+        # One that is gone is gone; one that came meanwhile waits for the next scan.
+        entries = {name: again[name] for name in entries if name in again}
+    files: list[FoundFile] = []
+    growing: list[FoundFile] = []
+    unfit: list[UnfitFile] = []
+    for entry in sorted(entries.values(), key=lambda each: each.name):
+        identity = Unfit(entry.trouble) if entry.trouble else parse_name(feed, run_date, entry.name)
+        if isinstance(identity, Unfit):
+            unfit.append(_unfit(feed, run_date, entry, identity.reason))
+        else:
+            found = FoundFile(identity, entry.path, entry.size, entry.modified_at)
+            (growing if entry.name in unsettled else files).append(found)
+    files, rivals = _newest(files)
+    return Scan(tuple(files), tuple(growing), tuple(sorted((*unfit, *rivals), key=lambda each: each.file_name)))
+
+
+def _newest(files: Iterable[FoundFile]) -> tuple[list[FoundFile], list[UnfitFile]]:
+    """One file per identity, and the others with the reason they do not count."""
+    kept: dict[str, FoundFile] = {}
+    for file in sorted(files, key=lambda each: (each.modified_at, each.identity.file_name)):
+        kept[file.identity.name] = file
+    rivals = []
+    for file in files:
+        winner = kept[file.identity.name]
+        if winner is not file:
+            entry = _Entry(file.identity.file_name, file.path, file.size, file.modified_at.timestamp())
+            reason = (
+                f"{file.identity.file_name} and {winner.identity.file_name} are the same file by name, and the newer one counts: "
+                f"remove one, or give it a __suffix if both belong to the day"
+            )
+            rivals.append(replace(_unfit(file.identity.feed, file.identity.run_date, entry, reason), modified_at=file.modified_at))
+    return sorted(kept.values(), key=lambda each: each.identity.file_name), rivals
+
+
+def _unfit(feed: str, run_date: dt.date, entry: _Entry, reason: str) -> UnfitFile:
+    shown = entry.name if entry.name.isprintable() and entry.name.isascii() else printable(entry.name)[1:-1]
+    return UnfitFile(feed, run_date, shown, entry.path, entry.size, entry.modified_at, reason)
+
+
+def _local(url: str) -> str:
+    """A local path for a file: URL or a path; any other URL as it is; without a trailing slash."""
+    return (unquote(urlsplit(url).path) if url.startswith("file:") else url).rstrip("/")
+
+
+def _entries(folder: str) -> Iterator[_Entry]:
+    listing = _remote_entries(folder) if "://" in folder else _local_entries(folder)
+    return (entry for entry in listing if not is_ignored(entry.name))
+
+
+def _local_entries(folder: str) -> Iterator[_Entry]:
+    try:
+        items = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for item in items:
+        try:
+            status = item.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        trouble = None
+        if stat.S_ISLNK(status.st_mode):
+            trouble = f"{printable(item.name)} is a symbolic link, which is never followed: put the file itself here"
+        elif stat.S_ISDIR(status.st_mode):
+            trouble = f"{printable(item.name)} is a folder: put its files straight into the date's folder"
+        elif not stat.S_ISREG(status.st_mode):
+            trouble = f"{printable(item.name)} is no regular file: put a file here"
+        yield _Entry(item.name, item.path, status.st_size, status.st_mtime, trouble)
+
+
+def _remote_entries(folder: str) -> Iterator[_Entry]:
+    files, root = fsspec.core.url_to_fs(folder)
+    try:
+        items = files.ls(root, detail=True, refresh=True)
+    except FileNotFoundError:
+        return
+    for item in items:
+        name = str(item["name"]).rstrip("/").rsplit("/", 1)[-1]
+        changed = item.get("mtime") or item.get("LastModified") or item.get("modified") or item.get("created") or 0.0
+        modified = changed.timestamp() if isinstance(changed, dt.datetime) else float(changed)
+        trouble = None if item["type"] == "file" else f"{printable(name)} is no file: put files straight into the date's folder"
+        yield _Entry(name, f"{folder}/{name}", int(item.get("size") or 0), modified, trouble)

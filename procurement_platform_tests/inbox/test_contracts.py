@@ -1,0 +1,87 @@
+import json
+from decimal import Decimal
+
+import fastavro
+import pytest
+
+from procurement_platform.errors import ConfigurationError
+from procurement_platform.inbox.contracts import contract_from_avsc
+from procurement_platform.procurement.feeds import FEEDS, ORDERS, STOCK
+
+FIELDS = [
+    {"name": "market", "type": "string", "role": "market"},
+    {"name": "sku", "type": "string", "role": "sku", "aliases": ["article"]},
+    {"name": "n", "type": {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 3}, "role": "measure", "above": "0.5"},
+    {"name": "seen", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}], "default": None, "aliases": ["n2"]},
+]
+
+
+def contract(fields: list[dict[str, object]] = FIELDS):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    return contract_from_avsc(json.dumps({"type": "record", "name": "Line", "fields": fields}))
+
+
+def test_reads_kinds_rules_and_roles() -> None:
+    market, sku, number, seen = contract().fields
+    assert (market.kind, market.optional, contract().market) == ("text", False, market)
+    assert contract().sku == sku
+    assert (number.kind, number.precision, number.scale, number.above) == ("decimal", 18, 3, Decimal("0.5"))
+    assert contract().measure == number
+    assert (seen.kind, seen.optional, seen.column) == ("instant", True, "seen_us")
+
+
+@pytest.mark.parametrize(
+    "columns,expected",
+    [
+        (["market", "sku", "n"], {"market": "market", "sku": "sku", "n": "n"}),
+        (["MARKET", " Article ", "N"], {"market": "MARKET", "sku": " Article ", "n": "N"}),
+        (["article", "sku"], {"sku": "sku"}),
+        (["SKU", "article"], {"sku": "article"}),
+        (["Sku", "sku"], {"sku": "sku"}),
+        (["other"], {}),
+    ],
+)
+def test_matches_columns_by_name_then_alias_then_without_case(columns: list[str], expected: dict[str, str]) -> None:
+    assert contract().match(columns) == expected
+
+
+def test_an_alias_never_takes_another_fields_own_column() -> None:
+    fields = [*FIELDS, {"name": "n2", "type": "string"}]
+    assert contract(fields).match(["n2"]) == {"n2": "n2"}
+
+
+@pytest.mark.parametrize("declared", ["double", "long", {"type": "array", "items": "string"}, {"type": "bytes"}])
+def test_refuses_types_without_an_exact_meaning(declared: object) -> None:
+    with pytest.raises(ConfigurationError, match="field x"):
+        contract([*FIELDS, {"name": "x", "type": declared}])
+
+
+def test_refuses_a_role_held_by_none_or_two() -> None:
+    with pytest.raises(ConfigurationError, match="role market"):
+        contract(FIELDS[1:])
+    with pytest.raises(ConfigurationError, match="role sku"):
+        contract([*FIELDS, {"name": "x", "type": "string", "role": "sku"}])
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+def test_a_feeds_lines_hold_every_field_with_its_type(feed) -> None:  # type: ignore[no-untyped-def]
+    types = {"text": "varchar", "integer": "integer", "instant": "bigint"}
+    declared = {
+        field.column: f"decimal({field.precision},{field.scale})" if field.kind == "decimal" else types[field.kind]
+        for field in feed.contract.fields
+    }
+    own = ("run_date", "file_id", "row_number")
+    assert {column.name: column.type for column in feed.lines.columns if column.name not in own} == declared
+    assert {column.name for column in feed.lines.columns if column.required} - set(own) == {
+        field.column for field in feed.contract.fields if not field.optional
+    }
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+def test_a_contract_is_an_avro_schema(feed) -> None:  # type: ignore[no-untyped-def]
+    fastavro.parse_schema(json.loads(feed.contract.avsc))
+
+
+def test_quantities_are_bounded() -> None:
+    for feed in (ORDERS, STOCK):
+        for field in feed.contract.fields:
+            assert field.kind != "decimal" or (field.limit and (field.above is not None or field.at_least is not None))

@@ -1,0 +1,155 @@
+import datetime as dt
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from procurement_platform.inbox.scan import Scan, scan
+
+DAY = dt.date(2025, 12, 20)
+NOW = 1_766_250_000.0
+
+
+class Clock:
+    """Time that passes only when somebody sleeps; `during` is what happens meanwhile."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.during = lambda: None
+
+    def now(self) -> float:
+        return NOW + sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.during()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox" / "orders" / "2025-12-20"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def put(folder: Path, name: str, age: float = 100.0, content: bytes = b"x") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    os.utime(path, (NOW - age, NOW - age))
+    return path
+
+
+def look(folder: Path, clock: Clock, settle: float = 2.0) -> Scan:
+    return scan(str(folder.parent.parent), "orders", DAY, settle, sleep=clock.sleep, now=clock.now)
+
+
+def names(files: tuple[object, ...]) -> list[str]:
+    return [file.identity.file_name for file in files]  # type: ignore[attr-defined]
+
+
+def test_an_absent_folder_is_empty(tmp_path: Path, clock: Clock) -> None:
+    assert scan(str(tmp_path), "orders", DAY, 2.0, sleep=clock.sleep) == Scan()
+    assert clock.slept == []
+
+
+def test_lists_settled_files_in_order_without_waiting(folder: Path, clock: Clock) -> None:
+    for name in ("FR.csv", "DE.avro", ".hidden.csv", "_SUCCESS", "AT.csv.tmp"):
+        put(folder, name, content=b"four")
+    found = look(folder, clock)
+    assert names(found.files) == ["DE.avro", "FR.csv"]
+    assert clock.slept == []
+    assert found.files[0].size == 4
+    assert found.files[0].modified_at == dt.datetime.fromtimestamp(NOW - 100, dt.UTC)
+    assert Path(found.files[0].path).read_bytes() == b"four"
+    assert not found.unfit
+    assert not found.growing
+
+
+def test_waits_once_for_all_young_files_and_takes_those_unchanged(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv", age=0.5)
+    put(folder, "FR.csv", age=-3600)
+    found = look(folder, clock)
+    assert clock.slept == [2.0]
+    assert names(found.files) == ["DE.csv", "FR.csv"]
+
+
+def test_reports_what_still_grows(folder: Path, clock: Clock) -> None:
+    growing = put(folder, "DE.csv", age=0.5)
+    put(folder, "FR.csv")
+    clock.during = lambda: growing.write_bytes(b"xxxx")
+    found = look(folder, clock)
+    assert names(found.files) == ["FR.csv"]
+    assert names(found.growing) == ["DE.csv"]
+
+
+def test_a_file_that_vanishes_while_waiting_is_gone(folder: Path, clock: Clock) -> None:
+    path = put(folder, "DE.csv", age=0.5)
+    clock.during = path.unlink
+    assert look(folder, clock) == Scan()
+
+
+def test_no_settle_time_means_no_waiting(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv", age=-10)
+    assert names(look(folder, clock, settle=0).files) == ["DE.csv"]
+    assert clock.slept == []
+
+
+def test_of_two_files_with_one_identity_the_newest_counts(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv", age=50)
+    put(folder, "DE.avro", age=60)
+    put(folder, "DE__late.avro", age=60)
+    found = look(folder, clock)
+    assert names(found.files) == ["DE.csv", "DE__late.avro"]
+    [rival] = found.unfit
+    assert rival.file_name == "DE.avro"
+    assert "DE.csv are the same file by name" in rival.reason
+    assert "__suffix" in rival.reason
+
+
+def test_of_two_files_of_one_age_the_last_name_counts(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv")
+    put(folder, "DE.avro")
+    assert names(look(folder, clock).files) == ["DE.csv"]
+
+
+def test_lists_what_it_cannot_take_with_the_reason(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.xlsx")
+    (folder / "sub").mkdir()
+    (folder / "FR.csv").symlink_to(put(folder.parent, "outside.csv"))
+    os.mkfifo(folder / "IT.csv")
+    put(folder, "US__a:b.csv")
+    Path(os.fsdecode(os.fsencode(folder) + b"/ES\xff.csv")).write_bytes(b"x")
+    found = look(folder, clock)
+    assert found.files == ()
+    told = {unfit.file_name: unfit.reason for unfit in found.unfit}
+    assert "known format" in told["DE.xlsx"]
+    assert "a folder" in told["sub"]
+    assert "never followed" in told["FR.csv"]
+    assert "no regular file" in told["IT.csv"]
+    assert "refuse" in told["US__a:b.csv"]
+    assert "not UTF-8" in told["ES\\xff.csv"]
+    assert all(name.isprintable() for name in told)
+
+
+def test_takes_a_file_url(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv")
+    found = scan(folder.parent.parent.as_uri() + "/", "orders", DAY, 2.0, sleep=clock.sleep, now=clock.now)
+    assert [file.path for file in found.files] == [str(folder / "DE.csv")]
+
+
+def test_takes_any_fsspec_url(clock: Clock) -> None:
+    memory = fsspec.filesystem("memory")
+    base = f"memory://inbox-{os.getpid()}"
+    memory.pipe(f"{base}/orders/2025-12-20/DE.csv", b"abc")
+    memory.pipe(f"{base}/orders/2025-12-20/DE.xlsx", b"abc")
+    memory.pipe(f"{base}/orders/2025-12-20/sub/DE.csv", b"abc")
+    found = scan(base, "orders", DAY, 0.0, sleep=clock.sleep)
+    assert [(file.path, file.size) for file in found.files] == [(f"{base}/orders/2025-12-20/DE.csv", 3)]
+    assert [unfit.file_name for unfit in found.unfit] == ["DE.xlsx", "sub"]
+    assert scan(base, "stock", DAY, 0.0) == Scan()

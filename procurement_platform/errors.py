@@ -13,7 +13,7 @@ class DatabaseUnavailable(ProcurementError):
     """The PostgreSQL database cannot be reached or started. Mend the server, then run again."""
 
 
-class ReferenceError_(ProcurementError):
+class ReferenceError_(ProcurementError):  # noqa: N801 -- the built-in has the plain name
     """Reference tables that cannot be loaded; `problems` has one line per fault. Mend the CSV files."""
 
     def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PROCUREMENT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
 
-    home: Path = Field(Path("./var"), description="The folder under which the platform writes everything: `lake/`, `postgres/`, `dagster/`.")
+    home: Path = Field(
+        Path("./var"), description="The folder under which the platform writes everything: `lake/`, `postgres/`, `dagster/`."
+    )
     profile: Literal["embedded", "cluster"] = Field(
         "embedded", description="Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL) or `cluster`."
     )
@@ -43,25 +45,37 @@ class Settings(BaseSettings):
     start_date: dt.date = Field(dt.date(2025, 1, 1), description="The first run date that can be run: the start of the daily partitions.")
     timezone: str = Field("UTC", description="The time zone in which a run date begins and ends, and in which `run` finds today.")
     run_date: Annotated[dt.date | None, BeforeValidator(_none_if_blank)] = Field(
-        None, validation_alias=AliasChoices("RUN_DATE", "run_date"), description="The date that commands take when none is given. Default: today."
+        None,
+        validation_alias=AliasChoices("RUN_DATE", "run_date"),
+        description="The date that commands take when none is given. Default: today.",
     )
     hdfs_base_url: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
-        None, validation_alias=AliasChoices("HDFS_BASE_URL", "hdfs_base_url"), description="WebHDFS address of the NameNode (cluster profile)."
+        None,
+        validation_alias=AliasChoices("HDFS_BASE_URL", "hdfs_base_url"),
+        description="WebHDFS address of the NameNode (cluster profile).",
     )
     hdfs_user: str = Field("root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="HDFS user (cluster profile).")
-    trino_host: str = Field("localhost", validation_alias=AliasChoices("TRINO_HOST", "trino_host"), description="Trino's host (cluster profile).")
+    trino_host: str = Field(
+        "localhost", validation_alias=AliasChoices("TRINO_HOST", "trino_host"), description="Trino's host (cluster profile)."
+    )
     trino_port: int = Field(
         8080, ge=1, le=65535, validation_alias=AliasChoices("TRINO_PORT", "trino_port"), description="Trino's port (cluster profile)."
     )
 
-    settle_seconds: float = Field(2.0, ge=0, description="A file whose size or time changed less than this many seconds ago is still being written.")
-    order_window_days: int = Field(7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone.")
+    settle_seconds: float = Field(
+        2.0, ge=0, description="A file whose size or time changed less than this many seconds ago is still being written."
+    )
+    order_window_days: int = Field(
+        7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
+    )
     duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
     late_window_days: int = Field(35, ge=0, description="How many days back the late-file sensor looks for changed files.")
 
     max_file_bytes: int = Field(2048 * MIB, ge=1, description="A larger file is rejected unread.")
     max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, description="A file that unpacks to more bytes than this is rejected.")
-    max_block_bytes: int = Field(64 * MIB, ge=1, description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this.")
+    max_block_bytes: int = Field(
+        64 * MIB, ge=1, description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this."
+    )
     max_rows_per_file: int = Field(50_000_000, ge=1, description="A file with more rows is rejected.")
     max_columns: int = Field(200, ge=1, description="A file with more columns is rejected.")
     max_cell_characters: int = Field(256, ge=1, description="A longer text in a contract field makes its row invalid.")

@@ -75,7 +75,11 @@ NET_DEMAND = Table(
         Column("gross_demand", QUANTITY, "Units ordered that day.", required=True),
         Column("available", QUANTITY, "Units counted on hand, over all warehouses; empty where the stock is unknown."),
         Column("reserved", QUANTITY, "Units promised elsewhere, over all warehouses; empty where the stock is unknown."),
-        Column("usable", QUANTITY, "available − reserved, a row with more reserved than available counting 0; empty where the stock is unknown."),
+        Column(
+            "usable",
+            QUANTITY,
+            "available − reserved, a row with more reserved than available counting 0; empty where the stock is unknown.",
+        ),
         Column("on_order", QUANTITY, "Scheduled receipts: units of approved orders not yet received.", required=True),
         Column("safety_stock", QUANTITY, "Units the market keeps in reserve.", required=True),
         Column("net_demand", QUANTITY, "max(0, gross_demand + safety_stock − usable − on_order); empty where withheld."),

@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything happens in this folder: .venv (the environment), .tools (uv, where it is not on PATH), var (the data).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: setup
+setup: ## Prepare .venv, with .venv/bin/procurement (PYTHON=… picks the interpreter)
+	@scripts/setup.sh run
+
+.PHONY: run
+run: setup ## Run the procurement day and print orders and exceptions (RUN_DATE=YYYY-MM-DD picks the day)
+	@$(BIN)/procurement run --simulate-if-empty
+
+.PHONY: dev
+dev: ## Prepare .venv with what the tests and checks need
+	@scripts/setup.sh dev
+
+.PHONY: test
+test: dev ## Run the tests (ARGS='-k name' picks some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: dev ## Check style, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: dev ## Format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: docs
+docs: dev ## Write docs/commands.md and docs/settings.md again
+	@$(BIN)/python -m procurement_platform_tests.docs_pages
+
+.PHONY: ui
+ui: setup ## Start Dagster's UI and daemon for this home
+	@$(BIN)/procurement ui
+
+.PHONY: bench
+bench: dev ## Compare a whole run with hand-written scripts (takes minutes)
+	@$(BIN)/python bench/procurement_day.py $(ARGS)
+
+.PHONY: lock
+lock: ## Write the lock files again from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@scripts/lock.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Remove .venv, .tools and caches; the data (var) stays
+	@if [ -x $(BIN)/procurement ]; then $(BIN)/procurement stop || true; fi
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@find procurement_platform procurement_platform_tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

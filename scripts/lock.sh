@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# lock.sh [--upgrade]: writes the three lock files from pyproject.toml. Versions already locked are kept unless --upgrade is given.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+find_python
+find_uv
+
+compile() {
+  "$UV_BIN" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url "$@"
+}
+compile "$@" --group tools --output-file requirements-tools.lock
+compile "$@" pyproject.toml --output-file requirements.lock
+compile "$@" pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+# An index's address is nobody else's business: a lock file that names one is refused.
+if grep -n '://' requirements*.lock; then die "a lock file names a host (see above)"; fi

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# setup.sh run|dev: brings .venv to what the lock file says, and does nothing where it is there already.
+# `run` is what the platform needs; `dev` adds what its tests and checks need, and is kept once it is there.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+unset VIRTUAL_ENV PYTHONPATH PYTHONHOME  # another environment's must not lead uv or pip astray
+
+level=${1:-run}
+venv=.venv
+stamp=$venv/.procurement-setup
+
+wanted() { # <level>: the stamp of an environment that needs nothing
+  local lock=requirements.lock
+  [ "$1" = dev ] && lock=requirements-dev.lock
+  echo "$1"
+  pwd
+  cat -- "$lock" requirements-tools.lock pyproject.toml scripts/setup.sh scripts/common.sh scripts/activate.sh | sha256sum
+}
+
+if [ -x $venv/bin/pytest ]; then level=dev; fi
+if [ -x $venv/bin/procurement ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted "$level")" ] && fits $venv/bin/python; then exit 0; fi
+
+lock=requirements.lock
+[ "$level" = dev ] && lock=requirements-dev.lock
+rm -f "$stamp"
+
+# An environment that fits is kept; one that was moved here from elsewhere is not: its scripts name the old place.
+if [ -z "${PYTHON:-}" ] && fits $venv/bin/python && grep -qsF "$PWD/$venv" $venv/bin/activate; then
+  PYTHON_BIN=$venv/bin/python
+else
+  find_python
+fi
+find_uv
+export UV_PYTHON_DOWNLOADS=never
+if [ "$PYTHON_BIN" != $venv/bin/python ]; then
+  say "creating $venv with $("$PYTHON_BIN" --version)"
+  rm -rf $venv
+  "$UV_BIN" venv -q --no-project --python "$("$PYTHON_BIN" -c 'import sys; print(sys.executable)')" $venv
+fi
+
+say "installing what $lock names"
+"$UV_BIN" pip sync -q --python $venv/bin/python --require-hashes "$lock"
+"$UV_BIN" pip install -q --python $venv/bin/python --no-deps --build-constraint requirements-tools.lock --editable .
+
+# `source .venv/bin/activate` also sets what Dagster's own commands need, and `deactivate` unsets it.
+begin='# >>> procurement_platform >>>'
+sed -i -e "/^$begin/,\$d" -e '/_procurement_deactivate/d' $venv/bin/activate
+sed -i '/^deactivate () {/a\    if command -v _procurement_deactivate >/dev/null 2>&1; then _procurement_deactivate; fi' $venv/bin/activate
+{ echo "$begin"; cat scripts/activate.sh; } >> $venv/bin/activate
+
+wanted "$level" > "$stamp.new"
+mv "$stamp.new" "$stamp"

@@ -1,6 +1,6 @@
 """Puts the project's files that are not Python into the wheel, where `procurement_platform.project` finds them.
 
-A hook and no `force-include` table: the table would copy them into editable installs, too, where the checkout's own files are the ones to read.
+A hook and no `force-include` table: the table would copy them into editable installs, too, which must read the checkout.
 """
 
 from typing import Any

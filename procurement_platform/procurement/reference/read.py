@@ -7,7 +7,7 @@ file of the platform: the first one below the header is 1.
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -65,17 +65,17 @@ def read_table(path: Path, table: ReferenceTable) -> TableFile:
     problems = list(_header_problems(file, header, table))
     if problems:
         return TableFile(table, file, _empty(table), tuple(problems))
-    whole = [(number, row) for number, row in enumerate(rows, start=1) if len(row) == len(header)]
-    problems += [
-        Problem(file, number, 0, f": {len(row)} cells, the header has {len(header)}; quote cells that contain the separator")
-        for number, row in enumerate(rows, start=1)
-        if len(row) != len(header)
-    ]
-    cells = dict(zip(header, zip(*(row for _, row in whole), strict=True), strict=True)) if whole else {}
-    frame = {ROW: pl.Series(ROW, [number for number, _ in whole], dtype=pl.Int64)}
-    bad = pl.repeat(False, len(whole), eager=True)
+    numbers: Iterable[int] = range(1, len(rows) + 1)
+    if ragged := [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]:
+        what = f"cells, the header has {len(header)}; quote cells that contain the separator"
+        problems += [Problem(file, number, 0, f": {len(rows[number - 1])} {what}") for number in ragged]
+        numbers = [number for number, row in enumerate(rows, start=1) if len(row) == len(header)]
+        rows = [row for row in rows if len(row) == len(header)]
+    cells = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
+    frame = {ROW: pl.Series(ROW, numbers, dtype=pl.Int64)}
+    bad = pl.repeat(False, len(rows), eager=True)
     for position, column in enumerate(table.columns):
-        raw = pl.Series(column.name, cells.get(column.name, ("",) * len(whole)), dtype=pl.String)
+        raw = pl.Series(column.name, cells.get(column.name, ("",) * len(rows)), dtype=pl.String)
         typed, faults = _typed(raw, column)
         for mask, what in faults:
             bad = bad | mask

@@ -1,0 +1,91 @@
+"""Pinned reference versions: the first run of a day fixes which version of each reference table that day uses, for ever.
+
+December re-run in March uses December's pack sizes, unless a run is asked to refresh.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from procurement_platform.engines.base import Relation
+from procurement_platform.errors import InputGone
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.reference.sample import ensure_sample
+from procurement_platform.procurement.reference.snapshot import content_version, parquet_bytes, read_tables
+from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The version of a reference table that a day uses. `path` is relative to the lake's root."""
+
+    table: str
+    version: str
+    path: str
+    pinned_at: dt.datetime
+    refreshed: bool
+
+
+def pin(platform: Platform, run_date: dt.date, *, refresh: bool = False) -> dict[str, Pin]:
+    """The day's pinned versions; where it has none yet, or is refreshed, the tables as they are now.
+
+    A version's file is written once, when its content is new. An empty database gets the sample set first.
+    """
+    pins = pinned(platform, run_date)
+    if len(pins) == len(REFERENCE_TABLES) and not refresh:
+        return pins
+    ensure_sample(platform.database)
+    connection = platform.database.connect()
+    try:
+        tables = read_tables(connection)
+    finally:
+        connection.close()
+    versions = {name: content_version(table) for name, table in tables.items()}
+    for name, table in tables.items():
+        path = _path(name, versions[name])
+        if not platform.lake.exists(path):
+            platform.lake.write(path, parquet_bytes(table))
+    with platform.database.transaction() as transaction:
+        for name, version in versions.items():
+            transaction.execute(
+                """
+                INSERT INTO control.reference_pins (run_date, table_name, version, pinned_at, refreshed)
+                VALUES (%(date)s, %(table)s, %(version)s, clock_timestamp(), false)
+                ON CONFLICT (run_date, table_name) DO UPDATE
+                SET version = EXCLUDED.version, pinned_at = EXCLUDED.pinned_at, refreshed = true
+                WHERE reference_pins.version <> EXCLUDED.version AND %(refresh)s
+                """,
+                {"date": run_date, "table": name, "version": version, "refresh": refresh},
+            )
+    return pinned(platform, run_date)
+
+
+def pinned(platform: Platform, run_date: dt.date) -> dict[str, Pin]:
+    """The versions pinned for a day; empty where no run has pinned any."""
+    with platform.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT table_name, version, pinned_at, refreshed FROM control.reference_pins WHERE run_date = %s ORDER BY table_name",
+            (run_date,),
+        ).fetchall()
+    return {row[0]: Pin(row[0], row[1], _path(row[0], row[1]), row[2], row[3]) for row in rows}
+
+
+def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation]:
+    """The pinned tables as inputs of queries.
+
+    Raises:
+        InputGone: a pinned version's file is gone.
+    """
+    found = {}
+    for table in REFERENCE_TABLES:
+        pinned_table = pins[table.name]
+        if not platform.lake.exists(pinned_table.path):
+            raise InputGone(
+                f"{pinned_table.path}, the version of {table.name} pinned for this day, is gone: restore it, or run with --refresh-reference"
+            )
+        found[table.name] = Relation({c.name: c.type for c in table.columns}, (platform.lake.path(pinned_table.path),))
+    return found
+
+
+def _path(table: str, version: str) -> str:
+    return f"reference/{table}/{version}.parquet"

@@ -13,8 +13,6 @@ from procurement_platform.errors import ReferenceError_
 from procurement_platform.procurement.reference.read import BAD, ROW, Problem, TableFile, overlapping, read_table
 from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, ForeignKey, ReferenceTable
 
-SAMPLE = Path(__file__).resolve().parent.parent / "sample"
-
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -36,13 +34,13 @@ def load_reference(database: Database, folder: Path) -> LoadReport:
         return _load(connection, folder)
 
 
-def ensure_sample(database: Database) -> bool:
-    """Load the sample set if all reference tables are empty; says whether it did."""
+def load_if_empty(database: Database, folder: Path) -> bool:
+    """Load the folder if all reference tables are empty; says whether it did."""
     with database.transaction() as connection:
         _lock(connection)
         if not all(_is_empty(connection, table) for table in REFERENCE_TABLES):
             return False
-        _load(connection, SAMPLE)
+        _load(connection, folder)
         return True
 
 

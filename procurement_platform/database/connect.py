@@ -1,0 +1,169 @@
+"""Connections to the platform's PostgreSQL database, whichever it is: `PROCUREMENT_DATABASE_URL`, or the embedded server of the home."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from procurement_platform.database.embedded import DATABASE, USER, EmbeddedServer
+from procurement_platform.database.migrate import HEAD, migrate, revision
+from procurement_platform.errors import ConfigurationError, DatabaseUnavailable, UnknownOutcome
+from procurement_platform.settings import Settings
+
+_KEPT = 4  # idle connections kept for `transaction`
+_CONNECT_SECONDS = 10
+
+
+class Database:
+    """The platform's database. Cheap to make, connects when first used; one object may serve all threads of a process, for as long as it lives.
+
+    The first use starts the embedded server where it must and brings the schema to this version's revision. While an object keeps a
+    connection, the embedded server does not stop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.database_url
+        self._server = EmbeddedServer(settings) if self._url is None else None
+        self._lock = threading.Lock()
+        self._kept: list[psycopg.Connection] = []
+        self._process = os.getpid()
+        self._ready = False
+
+    def connect(self, *, application_name: str | None = None, autocommit: bool = False) -> psycopg.Connection:
+        """A new connection, the caller's to close. `application_name` is what others see who wait for it.
+
+        Raises:
+            DatabaseUnavailable: the server cannot be reached or started.
+            ConfigurationError: the database was made by a newer version, or the URL is malformed.
+        """
+        self.ensure()
+        return self._open(application_name, autocommit)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection]:
+        """One transaction on a kept connection: committed at the end, rolled back when the block raises."""
+        self.ensure()
+        connection = self._take()
+        committing = False
+        try:
+            with connection.transaction():
+                yield connection
+                committing = True
+        except psycopg.OperationalError as problem:
+            if not connection.closed:  # a statement's own failure
+                raise
+            if committing:
+                raise UnknownOutcome(
+                    f"the database went away during a commit: {_first_line(problem)}; look before running again"
+                ) from problem
+            raise DatabaseUnavailable(f"the database went away, nothing was committed: {_first_line(problem)}") from problem
+        finally:
+            self._give_back(connection)
+
+    def ensure(self) -> None:
+        """Makes sure that the server runs and has this version's schema. Once per object; then free of cost."""
+        if self._ready and self._process == os.getpid():
+            return
+        connection = self._open(None, autocommit=True)
+        try:
+            if self._server is not None:
+                self._server.ensure_watched(connection)
+            if revision(connection) != HEAD:
+                migrate(lambda: self._open("procurement: migration", autocommit=False))
+        except psycopg.OperationalError as problem:
+            connection.close()
+            raise DatabaseUnavailable(f"the database went away: {_first_line(problem)}") from None
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
+        self._ready = True
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database as SQLAlchemy's psycopg dialect wants it (PyIceberg's catalog). It has the password: never log it.
+
+        The server runs and is migrated when this returns; keep the object while the URL is in use, and it stays up.
+        """
+        self.ensure()
+        if self._server is not None:
+            parts: dict[str, Any] = {"host": str(self._server.socket_folder), "port": "5432", "user": USER, "dbname": DATABASE}
+        else:
+            parts = self._parts()
+        parts = {name: str(value) for name, value in parts.items() if value is not None}
+        login = quote(parts.pop("user", ""), safe="")
+        if "password" in parts:
+            login += ":" + quote(parts.pop("password"), safe="")
+        name = quote(parts.pop("dbname", ""), safe="")
+        return f"postgresql+psycopg://{login}{'@' if login else ''}/{name}{'?' if parts else ''}{urlencode(parts, quote_via=quote)}"
+
+    def close(self) -> None:
+        """Closes the kept connections. The object may be used again."""
+        with self._lock:
+            kept, self._kept, self._ready = self._kept, [], False
+        for connection in kept:
+            connection.close()
+
+    def _open(self, application_name: str | None, autocommit: bool) -> psycopg.Connection:
+        if self._server is not None:
+            return self._server.connect(application_name=application_name, autocommit=autocommit)
+        parts = {"connect_timeout": _CONNECT_SECONDS, **self._parts()}
+        parts["application_name"] = application_name or parts.get("application_name") or "procurement"
+        try:
+            return psycopg.connect(**parts, autocommit=autocommit)
+        except psycopg.Error as problem:
+            reason = _first_line(problem)
+            if parts.get("password"):
+                reason = reason.replace(str(parts["password"]), "…")
+            where = f"{parts.get('host') or 'the local socket'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+            raise DatabaseUnavailable(f"PROCUREMENT_DATABASE_URL ({where}): {reason}") from None
+
+    def _parts(self) -> dict[str, Any]:
+        assert self._url is not None
+        url = self._url.get_secret_value().strip()
+        scheme, separator, rest = url.partition("://")
+        if separator:
+            if scheme.split("+")[0] not in ("postgresql", "postgres"):
+                raise ConfigurationError(
+                    "PROCUREMENT_DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/database"
+                )
+            if rest.split("/")[0].split("?")[0].count("@") > 1:  # libpq would take the password's end for the host's name, and print it
+                raise ConfigurationError("PROCUREMENT_DATABASE_URL has more than one @ before the database; write one in a password as %40")
+            url = f"postgresql://{rest}"
+        try:
+            return dict(conninfo_to_dict(url))
+        except psycopg.Error:  # its text quotes the URL, and with it the password
+            raise ConfigurationError(
+                "PROCUREMENT_DATABASE_URL is malformed; write postgresql://user:password@host:5432/database, special characters as %XX"
+            ) from None
+
+    def _take(self) -> psycopg.Connection:
+        """A kept connection, or a new one. A kept one may have died with its server: it is asked before anything is entrusted to it."""
+        while True:
+            with self._lock:
+                if self._process != os.getpid():  # connections cannot be shared with a parent; psycopg leaves the parent's open
+                    self._kept, self._process = [], os.getpid()
+                connection = self._kept.pop() if self._kept else None
+            if connection is None:
+                return self._open(None, autocommit=True)
+            try:
+                connection.execute("")
+                return connection
+            except psycopg.OperationalError:
+                connection.close()
+
+    def _give_back(self, connection: psycopg.Connection) -> None:
+        with self._lock:
+            if not connection.closed and len(self._kept) < _KEPT:
+                self._kept.append(connection)
+                return
+        connection.close()
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -1,0 +1,114 @@
+"""Starts one of PostgreSQL's programs as somebody it accepts. Run as a script, by path: it imports the standard library only.
+
+    python -I -S launch.py run   FOLDER PROGRAM ARGUMENT…           becomes the program
+    python -I -S launch.py serve FOLDER LOCK PROGRAM ARGUMENT…      starts it, and lets it live once a line arrives on stdin
+
+PostgreSQL refuses to run as root, and initdb wants a user that the machine knows by name. So for root this becomes the owner of FOLDER, or
+`nobody` where that is root, and keeps one right, CAP_DAC_OVERRIDE: its programs and data may lie under folders that only root may enter
+(`/root`), and just so nobody else who runs as `nobody` reaches the data. Where a container withholds these rights, and for a user without a
+name, a user namespace does the same: there the process only looks as if it were `nobody`, and files stay its own.
+
+It is a script, and not a function between fork and exec, because a child of a process with threads must not run Python.
+"""
+
+import ctypes
+import os
+import pwd
+import signal
+import sys
+
+NOBODY = 65534
+_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID = 0, 1, 6, 7
+_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_CAPABILITY_VERSION = 0x20080522  # two 32-bit words per set: linux/capability.h
+_CLONE_NEWUSER = 0x10000000
+
+
+def _call(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _give(folder: str, uid: int, gid: int) -> None:
+    for path, folders, files in os.walk(folder):
+        os.chown(path, uid, gid)
+        for name in folders + files:
+            os.chown(os.path.join(path, name), uid, gid, follow_symlinks=False)
+
+
+def _keep_one_right(folder: str) -> None:
+    """Becomes the folder's owner (nobody, where that is root), keeping the right to pass closed folders."""
+    owner = os.stat(folder)
+    uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid != 0 else (NOBODY, NOBODY)
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/status") as status:
+        held = next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm:"))
+    if any(not held >> right & 1 for right in (_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID)):
+        raise PermissionError("not all the rights of root")
+    if owner.st_uid != uid:
+        _give(folder, uid, gid)
+    _call(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    right = 1 << _CAP_DAC_OVERRIDE
+    _call(libc.capset(header, (ctypes.c_uint32 * 6)(right, right, right, 0, 0, 0)))  # effective, permitted, inheritable
+    _call(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0))
+
+
+def _look_like_nobody() -> None:
+    """A user namespace in which this user goes by `nobody`'s number."""
+    uid, gid = os.geteuid(), os.getegid()
+    _call(ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _become_acceptable(folder: str) -> None:
+    if os.geteuid() == 0:
+        try:
+            return _keep_one_right(folder)
+        except OSError as first:
+            try:
+                return _look_like_nobody()
+            except OSError as second:
+                sys.exit(
+                    f"PostgreSQL does not run as root, and this machine lets root become nobody else ({first}; user namespace: {second})"
+                )
+    if not _has_name(os.geteuid()):
+        try:
+            _look_like_nobody()
+        except OSError as problem:
+            sys.exit(f"user {os.geteuid()} has no name on this machine (/etc/passwd), which PostgreSQL wants (user namespace: {problem})")
+
+
+def main(mode: str, folder: str, *rest: str) -> None:
+    os.umask(0o077)
+    _become_acceptable(folder)
+    if mode == "run":
+        os.execv(rest[0], rest)
+    lock, command = int(rest[0]), rest[1:]
+    server = os.fork()
+    if server == 0:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.execv(command[0], command)
+    os.close(lock)  # from here on the server's processes alone hold it
+    if not sys.stdin.readline():  # whoever started it died, or gave up, before the server could stop by itself
+        os.kill(server, signal.SIGINT)
+        os.waitpid(server, 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-# Shared by setup.sh and lock.sh: finds a Python that fits and a uv, installing the pinned uv into .tools where there is none.
+# Shared by setup.sh and lock.sh: a Python that fits, a uv (the pinned one goes into .tools where there is none), the activate script.
 # Sourced from the checkout's root. Sets PYTHON_BIN and UV_BIN.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -18,7 +18,7 @@ find_python() {
     if fits "$name"; then PYTHON_BIN=$name; return; fi
   done
   die "Python 3.11, 3.12 or 3.13 is needed; python3 here is $(python3 --version 2>/dev/null || echo 'not installed')." \
-    "Install one (Debian, Ubuntu: apt install python3.11; Fedora: dnf install python3.12; Alpine: apk add python3), or name one: make setup PYTHON=/path/to/python3.12"
+    "Install one (Debian, Ubuntu: apt install python3.11; Fedora: dnf install python3.12), or name one: make setup PYTHON=/path/to/python3.12"
 }
 
 # Old releases know neither --require-hashes on `pip sync` nor build constraints.
@@ -41,9 +41,18 @@ find_uv() {
     "$PYTHON_BIN" -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target "$tools" -r requirements-tools.lock \
       || die "pip could not install uv (see above)"
     UV_BIN=$tools/bin/uv
+  elif rm -rf .tools && "$PYTHON_BIN" scripts/fetch_uv.py .tools/bin; then
+    UV_BIN=.tools/bin/uv
   else
-    rm -rf .tools
-    die "$PYTHON_BIN can make no virtual environment and has no pip, and uv is not on PATH." \
-      "Install one of them (Debian, Ubuntu: apt install python3-venv; Fedora: dnf install python3-pip; Alpine: apk add py3-pip; openSUSE: zypper install python3-pip) and repeat."
+    die "$PYTHON_BIN can make no virtual environment and has no pip, and uv is neither on PATH nor could it be downloaded." \
+      "Install one of them (Debian, Ubuntu: apt install python3-venv; Fedora: dnf install python3-pip; openSUSE: zypper install python3-pip) and repeat."
   fi
+}
+
+# `source .venv/bin/activate` also sets what Dagster's own commands need, and `deactivate` puts it back.
+extend_activate() { # <activate script of a virtual environment>
+  local begin='# >>> procurement_platform >>>'
+  sed -i -e "/^$begin/,\$d" -e '/_procurement_deactivate/d' "$1"
+  sed -i '/^deactivate () {/a\    if command -v _procurement_deactivate >/dev/null 2>&1; then _procurement_deactivate; fi' "$1"
+  { echo "$begin"; cat scripts/activate.sh; } >> "$1"
 }

@@ -19,14 +19,18 @@ wanted() { # <level>: the stamp of an environment that needs nothing
 }
 
 if [ -x $venv/bin/pytest ]; then level=dev; fi
-if [ -x $venv/bin/procurement ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted "$level")" ] && fits $venv/bin/python; then exit 0; fi
+same_python() { # what PYTHON=… asks for is there already
+  [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$($venv/bin/python -V 2>&1)" ]
+}
+
+if [ -x $venv/bin/procurement ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted "$level")" ] && fits $venv/bin/python && same_python; then exit 0; fi
 
 lock=requirements.lock
 [ "$level" = dev ] && lock=requirements-dev.lock
 rm -f "$stamp"
 
 # An environment that fits is kept; one that was moved here from elsewhere is not: its scripts name the old place.
-if [ -z "${PYTHON:-}" ] && fits $venv/bin/python && grep -qsF "$PWD/$venv" $venv/bin/activate; then
+if fits $venv/bin/python && same_python && grep -qsF "$PWD/$venv" $venv/bin/activate; then
   PYTHON_BIN=$venv/bin/python
 else
   find_python
@@ -43,11 +47,7 @@ say "installing what $lock names"
 "$UV_BIN" pip sync -q --python $venv/bin/python --require-hashes "$lock"
 "$UV_BIN" pip install -q --python $venv/bin/python --no-deps --build-constraint requirements-tools.lock --editable .
 
-# `source .venv/bin/activate` also sets what Dagster's own commands need, and `deactivate` unsets it.
-begin='# >>> procurement_platform >>>'
-sed -i -e "/^$begin/,\$d" -e '/_procurement_deactivate/d' $venv/bin/activate
-sed -i '/^deactivate () {/a\    if command -v _procurement_deactivate >/dev/null 2>&1; then _procurement_deactivate; fi' $venv/bin/activate
-{ echo "$begin"; cat scripts/activate.sh; } >> $venv/bin/activate
+extend_activate $venv/bin/activate
 
 wanted "$level" > "$stamp.new"
 mv "$stamp.new" "$stamp"

@@ -1,0 +1,122 @@
+"""How `make setup` finds a Python and extends the activate script: the shell functions, run by bash against folders of their own."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.project import CHECKOUT
+
+
+def bash(script: str, *arguments: str, environment: dict[str, str], cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", script, "bash", *arguments],
+        cwd=cwd,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def fake_python(folder: Path, name: str, version: str) -> None:
+    """An interpreter that says it is another version; `absent` is a pyenv shim: there, and failing."""
+    path = folder / name
+    if version == "absent":
+        path.write_text("#!/bin/bash\nexit 127\n")
+    else:
+        major, minor = version.split(".")
+        path.write_text(
+            f'#!/bin/bash\nif [ "${{1-}}" = -c ]; then code="import sys; sys.version_info = ({major}, {minor}, 0); $2"; '
+            f'exec "{sys.executable}" -c "$code"; fi\necho "Python {version}.0"\n'
+        )
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ({"python3": "3.11"}, "python3"),
+        ({"python3": "3.9", "python3.12": "3.12"}, "python3.12"),
+        ({"python3": "3.11", "python3.11": "3.11", "python3.13": "3.13"}, "python3.13"),
+        ({"python3": "3.12", "python3.13": "absent"}, "python3"),
+        ({"python3": "3.14", "python3.11": "3.11"}, "python3.11"),
+    ],
+)
+def test_the_newest_python_that_fits_is_taken(tmp_path: Path, there: dict[str, str], found: str) -> None:
+    for name in ("python3.13", "python3.12", "python3.11", "python3"):
+        fake_python(tmp_path, name, there.get(name, "absent"))
+    done = bash('. scripts/common.sh; find_python; echo "$PYTHON_BIN"', environment={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert (done.stdout, done.stderr, done.returncode) == (f"{found}\n", "", 0)
+
+
+def test_a_python_that_is_too_old_is_one_clear_line(tmp_path: Path) -> None:
+    for name in ("python3.13", "python3.12", "python3.11"):
+        fake_python(tmp_path, name, "absent")
+    fake_python(tmp_path, "python3", "3.9")
+    done = bash(". scripts/common.sh; find_python", environment={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "Python 3.11, 3.12 or 3.13 is needed; python3 here is Python 3.9.0" in line
+    assert "PYTHON=" in line
+
+
+def test_a_python_that_was_asked_for_and_does_not_fit_is_refused(tmp_path: Path) -> None:
+    fake_python(tmp_path, "mine", "3.10")
+    done = bash(". scripts/common.sh; find_python", environment={"PATH": "/usr/bin:/bin", "PYTHON": str(tmp_path / "mine")})
+    assert done.returncode == 1
+    assert "is not Python 3.11, 3.12 or 3.13" in done.stderr
+
+
+@pytest.fixture
+def environment_folder(tmp_path: Path) -> Path:
+    """A virtual environment, in a folder with a space, whose activate script was extended; its Python sees this one's packages."""
+    folder = tmp_path / "a checkout" / ".venv"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    python.unlink()
+    python.write_text(f'#!/bin/bash\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for _ in range(2):  # a second time changes nothing
+        done = bash('. scripts/common.sh; extend_activate "$1"', str(folder / "bin" / "activate"), environment={"PATH": "/usr/bin:/bin"})
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+SHOW = 'show() { echo "${DAGSTER_HOME-unset} ${DAGSTER_MODULE_NAME-unset}"; }; set +u; '
+
+
+def test_activating_sets_what_dagster_needs_and_deactivating_puts_it_back(environment_folder: Path) -> None:
+    done = bash(
+        SHOW + 'show; . "$1/bin/activate"; show; . "$1/bin/activate"; deactivate; show; '
+        "export DAGSTER_HOME=/mine; " + '. "$1/bin/activate"; show; deactivate; show; command -v _procurement_deactivate || echo gone',
+        str(environment_folder),
+        environment={"PATH": "/usr/bin:/bin"},
+    )
+    home = f"{environment_folder.parent}/var/dagster procurement_platform.definitions"
+    assert done.stdout.splitlines() == ["unset unset", home, "unset unset", home, "/mine unset", "gone"]
+    assert done.stderr == ""
+    assert (environment_folder.parent / "var" / "dagster" / "dagster.yaml").is_file()
+
+
+def test_activating_follows_the_home_that_is_set(environment_folder: Path, tmp_path: Path) -> None:
+    done = bash(
+        SHOW + '. "$1/bin/activate"; show',
+        str(environment_folder),
+        environment={"PATH": "/usr/bin:/bin", "PROCUREMENT_HOME": str(tmp_path / "elsewhere")},
+        cwd=tmp_path,
+    )
+    assert done.stdout == f"{tmp_path}/elsewhere/dagster procurement_platform.definitions\n"
+
+
+def test_a_wrong_setting_does_not_stop_the_activation(environment_folder: Path) -> None:
+    done = bash(
+        SHOW + '. "$1/bin/activate"; show; echo "$VIRTUAL_ENV"',
+        str(environment_folder),
+        environment={"PATH": "/usr/bin:/bin", "PROCUREMENT_TIMEZONE": "Mars/Olympus"},
+    )
+    assert done.stdout.splitlines() == ["unset procurement_platform.definitions", str(environment_folder)]
+    assert done.stderr.splitlines()[0].startswith("PROCUREMENT_TIMEZONE: ")
+    assert len(done.stderr.splitlines()) == 2

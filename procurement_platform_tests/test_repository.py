@@ -1,0 +1,161 @@
+"""What holds for every file in git: no index or machine is named, files stay readable, SQL is never formatted, tests mirror the package."""
+
+import ast
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.project import CHECKOUT
+
+# Built in pieces, so that this file does not name them.
+INDEXES = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted"),
+        ("repo", "maven"),
+        ("repo1", "maven"),
+        ("registry", "npmjs"),
+        ("proxy", "golang"),
+        ("index", "crates"),
+    )
+)
+MACHINE_PATHS = re.compile(
+    "|".join(f"(?<![\\w.$}}])/{folder}/[\\w.-]" for folder in ("ho" + "me", "Us" + "ers", "ro" + "ot", "wo" + "rk", "mnt"))
+)
+
+# Modules whose behaviour is asserted in another module's test; each says where.
+TESTED_ELSEWHERE: dict[str, str] = {}
+
+SQL_START = re.compile(r"\s*(SELECT|INSERT INTO|DELETE FROM|CREATE|DROP|ALTER|COPY|TRUNCATE|ATTACH|PRAGMA|GRANT|LISTEN)\b")
+SQL_ANYWHERE = re.compile(
+    r"\b(select\b.+\bfrom|insert\s+into|delete\s+from|update\s+\S+\s+set|(create|drop|alter)\s+(table|schema|view|database|role))\s",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    return tuple(path for name in names.split("\0") if name and (path := CHECKOUT / name).is_file())
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py" and path.relative_to(CHECKOUT).parts[0] in folders]
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def places(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{path.relative_to(CHECKOUT)}:{number}: {line.strip()[:120]}"
+        for path in tracked()
+        for number, line in enumerate(text_of(path).splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_package_index_is_named() -> None:
+    assert places(re.compile("|".join(map(re.escape, INDEXES)), re.IGNORECASE)) == []
+
+
+def test_no_path_of_a_developers_machine_is_named() -> None:
+    assert places(MACHINE_PATHS) == []
+
+
+@pytest.mark.parametrize("line", ["cd /ro" + "ot/project", 'open("/ho' + 'me/ann/x.csv")', "PATH=/wo" + "rk/bin"])
+def test_the_machine_pattern_finds_what_it_should(line: str) -> None:
+    assert MACHINE_PATHS.search(line)
+
+
+def test_files_tell_one_story_each() -> None:
+    long = {
+        str(path.relative_to(CHECKOUT)): count
+        for path in tracked()
+        if path.suffix in {".py", ".sql", ".sh"} and (count := len(text_of(path).splitlines())) > 500
+    }
+    assert long == {}
+
+
+def formatted_sql(source: str) -> list[int]:
+    """Lines of a Python source where a value is formatted into text that reads as SQL."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "x" for part in node.values)
+            formatted = any(isinstance(part, ast.FormattedValue) for part in node.values)
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Mod)
+            and isinstance(node.left, ast.Constant)
+            and isinstance(node.left.value, str)
+        ):
+            text, formatted = node.left.value, True
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "format"
+            and isinstance(node.func.value, ast.Constant)
+        ):
+            text, formatted = str(node.func.value.value), True
+        else:
+            continue
+        if formatted and (SQL_START.match(text) or SQL_ANYWHERE.search(text)):
+            lines.append(node.lineno)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'f"SELECT * FROM {table}"',
+        'f"delete from reference.markets where market = {m}"',
+        '"INSERT INTO t VALUES (%s)" % value',
+        '"create table {} (a int)".format(name)',
+        'f"COPY (x) TO {path}"',
+    ],
+)
+def test_formatted_sql_is_found(source: str) -> None:
+    assert formatted_sql(source) == [1]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['"SELECT 1"', 'f"select the {thing} you want"', 'sql.SQL("SELECT {}").format(sql.Identifier(name))', 'f"{path} cannot be dropped"'],
+)
+def test_what_is_no_formatted_sql_is_left_alone(source: str) -> None:
+    assert formatted_sql(source) == []
+
+
+def test_no_value_is_formatted_into_sql() -> None:
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{line}" for path in python_files("procurement_platform") for line in formatted_sql(text_of(path))
+    ]
+    assert found == []
+
+
+def test_every_module_has_a_test_of_its_own() -> None:
+    package, tests = CHECKOUT / "procurement_platform", CHECKOUT / "procurement_platform_tests"
+    missing = []
+    for path in python_files("procurement_platform"):
+        inside = path.relative_to(package)
+        if path.name in {"__init__.py", "__main__.py"} or "versions" in inside.parts or str(inside) in TESTED_ELSEWHERE:
+            continue
+        if not (tests / inside.parent / f"test_{path.name}").is_file():
+            missing.append(str(inside))
+    assert missing == []
+
+
+def test_reasons_are_given_only_where_they_are_needed() -> None:
+    package, tests = CHECKOUT / "procurement_platform", CHECKOUT / "procurement_platform_tests"
+    for name in TESTED_ELSEWHERE:
+        assert (package / name).is_file(), name
+        assert not (tests / Path(name).parent / f"test_{Path(name).name}").is_file(), name

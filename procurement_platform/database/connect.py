@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ _CONNECT_SECONDS = 10
 
 
 class Database:
-    """The platform's database. Cheap to make, connects when first used; one object may serve all threads of a process, for as long as it lives.
+    """The platform's database. Cheap to make, connects when first used; one object may serve all threads of a process while it lives.
 
     The first use starts the embedded server where it must and brings the schema to this version's revision. While an object keeps a
     connection, the embedded server does not stop.
@@ -33,6 +34,7 @@ class Database:
         self._kept: list[psycopg.Connection] = []
         self._process = os.getpid()
         self._ready = False
+        weakref.finalize(self, _close, self._kept, self._process)
 
     def connect(self, *, application_name: str | None = None, autocommit: bool = False) -> psycopg.Connection:
         """A new connection, the caller's to close. `application_name` is what others see who wait for it.
@@ -105,9 +107,8 @@ class Database:
     def close(self) -> None:
         """Closes the kept connections. The object may be used again."""
         with self._lock:
-            kept, self._kept, self._ready = self._kept, [], False
-        for connection in kept:
-            connection.close()
+            self._ready = False
+            _close(self._kept, self._process)
 
     def _open(self, application_name: str | None, autocommit: bool) -> psycopg.Connection:
         if self._server is not None:
@@ -147,7 +148,8 @@ class Database:
         while True:
             with self._lock:
                 if self._process != os.getpid():  # connections cannot be shared with a parent; psycopg leaves the parent's open
-                    self._kept, self._process = [], os.getpid()
+                    self._kept.clear()
+                    self._process = os.getpid()
                 connection = self._kept.pop() if self._kept else None
             if connection is None:
                 return self._open(None, autocommit=True)
@@ -163,6 +165,12 @@ class Database:
                 self._kept.append(connection)
                 return
         connection.close()
+
+
+def _close(connections: list[psycopg.Connection], process: int) -> None:
+    if process == os.getpid():
+        while connections:
+            connections.pop().close()
 
 
 def _first_line(problem: Exception) -> str:

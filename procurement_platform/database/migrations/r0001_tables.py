@@ -3,6 +3,8 @@
 Dates `…_from` and `…_to` are inclusive at both ends; an empty one is open. Quantities are units of the product.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,28 +15,26 @@ down_revision = None
 TEXT, DAY, INSTANT, COUNT = sa.Text(), sa.Date(), sa.DateTime(timezone=True), sa.BigInteger()
 QUANTITY, PRICE, UNITS = sa.Numeric(18, 3), sa.Numeric(18, 4), sa.Numeric(38, 3)
 
-# Two rows of the same offer, valid on the same day. Checked when the transaction commits, so that rows may be exchanged in any order within it; the
-# lock makes the second of two transactions look after the first has committed.
+# Checked when the transaction commits, over the rows as they are by then: rows may be exchanged in any order within it. The lock makes the
+# second of two transactions look after the first has committed.
 _ONE_OFFER_A_DAY = """
 CREATE FUNCTION reference.one_offer_a_day() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    this reference.supplier_products;
-    other reference.supplier_products;
+    one record;
 BEGIN
     PERFORM pg_advisory_xact_lock('reference.supplier_products'::regclass::oid::bigint);
-    SELECT * INTO this FROM reference.supplier_products WHERE id = NEW.id;  -- as it is by now: none, where it was deleted
-    SELECT * INTO other FROM reference.supplier_products o
-    WHERE o.supplier_id = this.supplier_id AND o.sku = this.sku AND o.min_quantity = this.min_quantity AND o.id <> this.id
-        AND coalesce(o.valid_from, '-infinity') <= coalesce(this.valid_to, 'infinity')
-        AND coalesce(this.valid_from, '-infinity') <= coalesce(o.valid_to, 'infinity')
+    SELECT a.valid_from, a.valid_to, b.valid_from AS other_from, b.valid_to AS other_to INTO one
+    FROM reference.supplier_products a JOIN reference.supplier_products b USING (supplier_id, sku, min_quantity)
+    WHERE supplier_id = NEW.supplier_id AND sku = NEW.sku AND min_quantity = NEW.min_quantity AND a.ctid < b.ctid
+        AND coalesce(a.valid_from, '-infinity') <= coalesce(b.valid_to, 'infinity')
+        AND coalesce(b.valid_from, '-infinity') <= coalesce(a.valid_to, 'infinity')
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'exclusion_violation', TABLE = 'supplier_products', SCHEMA = 'reference',
-            CONSTRAINT = 'one_offer_a_day',
-            MESSAGE = format(
-                'supplier %s, SKU %s, min_quantity %s: the offer valid %s to %s overlaps the one valid %s to %s; end one before the other begins',
-                this.supplier_id, this.sku, this.min_quantity, coalesce(this.valid_from::text, 'always'), coalesce(this.valid_to::text, 'open'),
-                coalesce(other.valid_from::text, 'always'), coalesce(other.valid_to::text, 'open'));
+        RAISE EXCEPTION USING ERRCODE = 'exclusion_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA,
+            MESSAGE = format('supplier %s, SKU %s, min_quantity %s: offers overlap, one valid from %s to %s, one from %s to %s;'
+                ' let one end before the other begins', NEW.supplier_id, NEW.sku, NEW.min_quantity,
+                coalesce(one.valid_from::text, 'always'), coalesce(one.valid_to::text, 'open'),
+                coalesce(one.other_from::text, 'always'), coalesce(one.other_to::text, 'open'));
     END IF;
     RETURN NULL;
 END $$
@@ -42,6 +42,7 @@ END $$
 
 
 def upgrade() -> None:
+    """Creates both schemas and all tables."""
     op.execute("CREATE SCHEMA IF NOT EXISTS reference")
     op.execute("CREATE SCHEMA IF NOT EXISTS control")
     op.execute("COMMENT ON SCHEMA reference IS 'What people maintain: markets, products, suppliers, offers, planning parameters.'")
@@ -51,6 +52,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drops all but the schema `control`, in which the revision stands."""
     for table in (
         "order_states", "launches", "alerts_sent", "exceptions_history", "crashes",
         "published_days", "reference_pins", "table_runs", "runs", "files",
@@ -62,14 +64,14 @@ def downgrade() -> None:
     op.execute("DROP SCHEMA reference")
 
 
-def _active() -> list[sa.Column[object]]:
+def _active() -> list[sa.Column[Any]]:
     return [
         sa.Column("active_from", DAY, comment="First day; empty: always."),
         sa.Column("active_to", DAY, comment="Last day; empty: open."),
     ]
 
 
-def _currency(whose: str) -> sa.Column[object]:
+def _currency(whose: str) -> sa.Column[Any]:
     return sa.Column(
         "currency", TEXT, sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_iso_4217"), nullable=False, comment=whose
     )
@@ -78,32 +80,26 @@ def _currency(whose: str) -> sa.Column[object]:
 def _reference() -> None:
     op.create_table(
         "markets",
-        sa.Column(
-            "market", TEXT, sa.CheckConstraint("market <> ''"), primary_key=True, comment="The market's code, as in its files' names."
-        ),
+        sa.Column("market", TEXT, sa.CheckConstraint("market <> ''"), primary_key=True, comment="The market's code, as in file names."),
         sa.Column("name", TEXT, nullable=False, comment="The market's name."),
         _currency("ISO 4217 code of the market's prices."),
         sa.Column("timezone", TEXT, nullable=False, comment="IANA time zone in which the market's days begin and end."),
         *_active(),
-        sa.Column(
-            "sends_orders", sa.Boolean, nullable=False, server_default=sa.true(), comment="Whether an orders file is expected each day."
-        ),
-        sa.Column(
-            "sends_stock", sa.Boolean, nullable=False, server_default=sa.true(), comment="Whether a stock file is expected each day."
-        ),
+        sa.Column("sends_orders", sa.Boolean, nullable=False, server_default=sa.true(), comment="Whether an orders file is expected."),
+        sa.Column("sends_stock", sa.Boolean, nullable=False, server_default=sa.true(), comment="Whether a stock file is expected."),
         sa.Column(
             "orders_cutoff",
             sa.Time,
             nullable=False,
             server_default="06:00",
-            comment="When the orders file is due, the next day, market time.",
+            comment="When orders are due, the next day, market time.",
         ),
         sa.Column(
             "stock_cutoff",
             sa.Time,
             nullable=False,
             server_default="06:00",
-            comment="When the stock file is due, the next day, market time.",
+            comment="When stock is due, the next day, market time.",
         ),
         sa.Column(
             "when_missing",
@@ -148,18 +144,13 @@ def _reference() -> None:
     )
     op.create_table(
         "supplier_products",
-        sa.Column("id", COUNT, sa.Identity(always=True), primary_key=True, comment="The row's number; means nothing."),
         sa.Column("supplier_id", TEXT, sa.ForeignKey("reference.suppliers.supplier_id"), nullable=False, comment="The supplier."),
         sa.Column("sku", TEXT, sa.ForeignKey("reference.products.sku"), nullable=False, comment="The product."),
         sa.Column("priority", sa.Integer, nullable=False, server_default="1", comment="The smallest is chosen first; 0: never."),
-        sa.Column(
-            "min_quantity", QUANTITY, nullable=False, server_default="0", comment="The price holds from this quantity on (price break)."
-        ),
+        sa.Column("min_quantity", QUANTITY, nullable=False, server_default="0", comment="The offer holds from this order quantity on."),
         sa.Column("unit_price", PRICE, nullable=False, comment="Price of one unit, in the supplier's currency."),
         sa.Column("moq", QUANTITY, nullable=False, server_default="0", comment="The least the supplier sells of it."),
-        sa.Column(
-            "pack_size", QUANTITY, nullable=False, server_default="1", comment="Units in a pack: order quantities are multiples of it."
-        ),
+        sa.Column("pack_size", QUANTITY, nullable=False, server_default="1", comment="Units in a pack; orders are multiples of it."),
         sa.Column("max_order_quantity", QUANTITY, comment="The offer holds up to this order quantity; empty: without limit."),
         sa.Column("lead_time_days", sa.Integer, nullable=False, server_default="0", comment="Days from the order to the delivery."),
         sa.Column("rounding", TEXT, nullable=False, server_default="up", comment="How quantities become whole packs: `up`."),
@@ -187,9 +178,7 @@ def _reference() -> None:
     op.create_table(
         "planning_parameters",
         sa.Column("sku", TEXT, sa.ForeignKey("reference.products.sku"), nullable=False, comment="The product."),
-        sa.Column(
-            "market", TEXT, sa.ForeignKey("reference.markets.market"), comment="The market; empty: all that have no row of their own."
-        ),
+        sa.Column("market", TEXT, sa.ForeignKey("reference.markets.market"), comment="The market; empty: all without a row of their own."),
         sa.Column("policy", TEXT, nullable=False, server_default="net_requirement", comment="How the need is found: `net_requirement`."),
         sa.Column("safety_stock", QUANTITY, nullable=False, server_default="0", comment="Units the market keeps in reserve."),
         sa.Column("reorder_point", QUANTITY, comment="Units; not used by `net_requirement`."),
@@ -211,7 +200,7 @@ def _control() -> None:
     run_date = ("run_date", DAY, "The business day.")
     run_id = ("run_id", TEXT, "The Dagster run.")
 
-    def column(name_type_comment: tuple[str, sa.types.TypeEngine[object], str], *, key: bool = False) -> sa.Column[object]:
+    def column(name_type_comment: tuple[str, sa.types.TypeEngine[Any], str], *, key: bool = False) -> sa.Column[Any]:
         name, kind, comment = name_type_comment
         return sa.Column(name, kind, primary_key=key, nullable=False, comment=comment)
 
@@ -307,9 +296,7 @@ def _control() -> None:
         sa.Column("table_name", TEXT, primary_key=True, comment="The reference table."),
         sa.Column("version", TEXT, nullable=False, comment="The version's content hash."),
         sa.Column("pinned_at", INSTANT, nullable=False, server_default=sa.func.now(), comment="When."),
-        sa.Column(
-            "refreshed", sa.Boolean, nullable=False, server_default=sa.false(), comment="Whether a later run pinned a newer one on demand."
-        ),
+        sa.Column("refreshed", sa.Boolean, nullable=False, server_default=sa.false(), comment="Whether a later run pinned a newer one."),
         schema="control",
         comment="Which version of each reference table a day uses.",
     )

@@ -1,0 +1,94 @@
+"""One run per domain and day: a PostgreSQL advisory lock on a connection of its own, free the moment its holder is gone, however it went."""
+
+import datetime as dt
+import hashlib
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from procurement_platform.database.connect import Database
+from procurement_platform.errors import DatabaseUnavailable, DayBusy, LockLost
+
+_HOLDER_BYTES = 63  # PostgreSQL cuts an application name there
+# PostgreSQL shows a 64-bit key as two halves, https://www.postgresql.org/docs/current/view-pg-locks.html
+_HOLDER = """
+SELECT l.pid, a.application_name
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (l.classid::bigint << 32) | l.objid::bigint = %s
+"""
+# A server elsewhere notices a holder whose machine vanished; and no time limit ends an idle holder.
+_KEEP_ALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"
+
+
+class DayLock:
+    """The lock of a domain's day. Made by `acquire`; usable in a `with` statement."""
+
+    def __init__(self, connection: psycopg.Connection, key: int, day: str) -> None:
+        self._connection = connection
+        self._key = key
+        self._day = day
+
+    @classmethod
+    def acquire(cls, database: Database, domain: str, run_date: dt.date, holder: str, wait_seconds: float = 0) -> Self:
+        """Takes the day, waiting for it up to `wait_seconds`. `holder` is what others are told who want it meanwhile.
+
+        Raises:
+            DayBusy: another holds it; its text and `holder` say who.
+            DatabaseUnavailable: the database went away.
+        """
+        day = f"{domain} {run_date.isoformat()}"
+        key = int.from_bytes(hashlib.sha256(f"day {day}".encode()).digest()[:8], "big", signed=True)
+        name = holder.encode("ascii", "replace")[:_HOLDER_BYTES].decode()
+        connection = database.connect(application_name=name, autocommit=True)
+        try:
+            connection.execute(_KEEP_ALIVE)
+            _take(connection, key, day, wait_seconds)
+        except psycopg.OperationalError as problem:
+            connection.close()
+            raise DatabaseUnavailable(f"the database went away while {day} was waited for: {str(problem).splitlines()[0]}") from problem
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, key, day)
+
+    def check(self) -> None:
+        """Makes sure, just before a commit, that the day is still ours.
+
+        Raises:
+            LockLost: the server was restarted or the connection ended; another run may have the day by now.
+        """
+        try:
+            held = self._connection.execute(f"SELECT FROM ({_HOLDER}) WHERE pid = pg_backend_pid()", (self._key,)).fetchone() is not None
+        except psycopg.Error:
+            held = False
+        if not held:
+            self._connection.close()
+            raise LockLost(f"the lock of {self._day} was lost (the database restarted, or the connection broke); run it again")
+
+    def release(self) -> None:
+        """Gives the day back. Once is enough; more does no harm."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+
+def _take(connection: psycopg.Connection, key: int, day: str, wait_seconds: float) -> None:
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone() == (True,)
+    if not taken and wait_seconds > 0:
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{max(1, round(wait_seconds * 1000))}ms",))
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (key,))
+            taken = True
+        except psycopg.errors.LockNotAvailable:
+            pass
+    if not taken:
+        row = connection.execute(_HOLDER, (key,)).fetchone()
+        holder = str(row[1]) if row and row[1] else "another run"
+        raise DayBusy(f"{day} is being worked on by {holder}; wait for it to end, then run again", holder)

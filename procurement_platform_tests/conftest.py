@@ -1,0 +1,104 @@
+"""What every test may ask for: a home of its own, with a database of its own in one server that all tests of a session share.
+
+- `home`: settings of an empty home, whose database is new and migrated; the environment names both, for commands that a test starts.
+- `database`: that home's `Database`.
+- `own_home`: settings of a home whose embedded server is started by its first use, and ended with the test. About half a second.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from psycopg import sql
+
+from procurement_platform.database.connect import Database
+from procurement_platform.database.embedded import EmbeddedServer, stop
+from procurement_platform.settings import Settings, settings
+
+hypothesis_settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("thorough", deadline=None, max_examples=2000)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_numbers = itertools.count(1)
+_OURS = ("PROCUREMENT_", "RUN_DATE", "HDFS_", "TRINO_", "DAGSTER_")
+
+
+class SharedServer:
+    """The session's server. Each database is a copy of its migrated template."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(_env_file=None, home=home)
+        made = Database(self.settings)
+        made.ensure()
+        self._admin = EmbeddedServer(self.settings).connect("postgres", autocommit=True)
+        made.close()  # a template must have no connection; `_admin` keeps the server up
+        self._admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'procurement'")
+
+    def create(self) -> tuple[str, str]:
+        """The name and URL of a new, migrated database."""
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        self._admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE procurement STRATEGY file_copy").format(sql.Identifier(name)))
+        info = self._admin.info
+        return name, f"postgresql://{info.user}@/{name}?host={info.host}&port={info.port}"
+
+    def drop(self, name: str) -> None:
+        self._admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def close(self) -> None:
+        self._admin.close()
+        stop(self.settings)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own environment and the settings another test read change nothing."""
+    for name in list(os.environ):
+        if name.startswith("PROCUREMENT_") or name in (
+            "RUN_DATE",
+            "HDFS_BASE_URL",
+            "HDFS_USER",
+            "TRINO_HOST",
+            "TRINO_PORT",
+            "DAGSTER_HOME",
+        ):
+            monkeypatch.delenv(name)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
+    server = SharedServer(tmp_path_factory.mktemp("server"))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, shared_server: SharedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    name, url = shared_server.create()
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL", url)
+    yield Settings(_env_file=None)
+    shared_server.drop(name)
+
+
+@pytest.fixture
+def database(home: Settings) -> Iterator[Database]:
+    database = Database(home)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "own"))
+    found = Settings(_env_file=None)
+    yield found
+    stop(found)

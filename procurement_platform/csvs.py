@@ -36,3 +36,8 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes
     for row in rows:
         writer.writerow([cell(value) for value in row])
     return text.getvalue().encode()
+
+
+def csv_line(values: Sequence[object]) -> bytes:
+    """One line of a CSV file, for rows that come one at a time."""
+    return csv_bytes([cell(value) for value in values], ())

@@ -57,6 +57,8 @@ class DayRun:
         try:
             self.begin()
             self.log.at_step(self.run_date, self.run_id, name)
+            if self.platform.on_step is not None:
+                self.platform.on_step(name)
             yield
         except DayBusy:
             raise  # the day is another run's: it is not this run's to call crashed

@@ -1,10 +1,15 @@
 """Everything a step works with, made from settings alone: no Dagster here, and nothing connects before it is used."""
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
+
+import duckdb
 
 from procurement_platform.database.connect import Database
 from procurement_platform.engines.base import Engine
+from procurement_platform.engines.queries import Query, load_query
 from procurement_platform.errors import ConfigurationError
 from procurement_platform.inbox.ledger import Ledger
 from procurement_platform.inbox.pool import DecoderPool
@@ -23,6 +28,7 @@ class Platform:
         if settings.profile != "embedded":
             raise ConfigurationError(f"PROCUREMENT_PROFILE={settings.profile} is not available in this version; the one that is: embedded")
         self.settings = settings
+        self.on_step: Callable[[str], None] | None = None  # told the name of each step as it begins
 
     @cached_property
     def database(self) -> Database:
@@ -57,17 +63,33 @@ class Platform:
     def engine(self) -> Engine:
         from procurement_platform.engines.duckdb import DuckDBEngine
 
-        return DuckDBEngine(self.settings)
+        return DuckDBEngine(
+            connect=_duckdb_resource,
+            memory_mib=self.settings.sql_memory_mib,
+            threads=self.settings.sql_threads,
+            temporary=self.settings.home / "tmp",
+            folders=(self.lake.root,),
+        )
+
+    def query(self, name: str) -> Query:
+        """A SQL file, compiled once per home."""
+        return load_query(name, cache=self.settings.home / "cache" / "sql")
 
     @cached_property
     def decoders(self) -> DecoderPool:
-        return DecoderPool(self.settings.decode_processes)
+        return DecoderPool(self.settings.decode_processes, self.settings.decode_memory_mib)
 
     def close(self) -> None:
         """Ends what the platform started for this process: worker processes, connections, the engine."""
         for name in ("decoders", "engine", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _duckdb_resource() -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    from dagster_duckdb import DuckDBResource
+
+    return DuckDBResource(database=":memory:").get_connection()
 
 
 _lock = threading.Lock()

@@ -62,15 +62,17 @@ class TableCatalog:
         from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
 
         condition = (
-            EqualTo("run_date", first.isoformat())
+            EqualTo(term="run_date", value=first.isoformat())
             if last is None
-            else And(GreaterThanOrEqual("run_date", first.isoformat()), LessThanOrEqual("run_date", last.isoformat()))
+            else And(GreaterThanOrEqual(term="run_date", value=first.isoformat()), LessThanOrEqual(term="run_date", value=last.isoformat()))
         )
         tasks = self.load(table).scan(row_filter=condition).plan_files()
         paths = sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
         for path in paths:
             if not self._lake.fs.exists(path):
-                raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is not there: run that date again from its raw files")
+                raise InputGone(
+                    f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again"
+                )
         return paths
 
     def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
@@ -85,7 +87,7 @@ class TableCatalog:
         from pyiceberg.expressions import EqualTo
 
         iceberg = self.load(table)
-        condition = EqualTo("run_date", run_date.isoformat())
+        condition = EqualTo(term="run_date", value=run_date.isoformat())
         before = any(True for _ in iceberg.scan(row_filter=condition).plan_files())
         if not before and not files:
             return None

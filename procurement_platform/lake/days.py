@@ -45,7 +45,11 @@ class Days:
     def put(self, run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
         """Writes a file into its run's folder. Nobody reads it before the day that names it is published."""
         self._lake.write(run_path, data)
-        return ManifestFile(run_path, stable, hashlib.sha256(data).hexdigest(), len(data), rows)
+        return _describe(run_path, stable, data, rows)
+
+    def describe(self, run_path: str, stable: str, rows: int) -> ManifestFile:
+        """A file that an earlier step put into its run's folder, for the manifest."""
+        return _describe(run_path, stable, self._lake.read(run_path), rows)
 
     def publish(
         self,
@@ -71,8 +75,8 @@ class Days:
                 """,
                 (domain, run_date, run_id, Jsonb(dict(tables)), Jsonb([asdict(f) for f in files]), Jsonb(dict(inputs))),
             ).fetchone()
-        assert row is not None
-        return PublishedDay(domain, run_date, run_id, dict(tables), files, dict(inputs), row[0])
+        published_at = row[0] if row else dt.datetime.now(dt.UTC)
+        return PublishedDay(domain, run_date, run_id, dict(tables), files, dict(inputs), published_at)
 
     def get(self, domain: str, run_date: dt.date) -> PublishedDay | None:
         found = self._select(domain, run_date, run_date)
@@ -137,3 +141,7 @@ class Days:
                 (domain, first, last),
             ).fetchall()
         return [PublishedDay(r[0], r[1], r[2], r[3], tuple(ManifestFile(**f) for f in r[4]), r[5], r[6]) for r in rows]
+
+
+def _describe(run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
+    return ManifestFile(run_path, stable, hashlib.sha256(data).hexdigest(), len(data), rows)

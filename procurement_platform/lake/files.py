@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -78,7 +78,8 @@ class Lake:
                     os.fsync(file.fileno())
             self._rename(beside, str(path))
         except BaseException:
-            self.fs.rm_file(beside) if self.fs.exists(beside) else None
+            if self.fs.exists(beside):
+                self.fs.rm_file(beside)
             raise
 
     def move(self, source: str, target: str) -> None:
@@ -106,14 +107,14 @@ class Lake:
         folders = set()
         for path in paths:
             _fsync(path)
-            folders.add(os.path.dirname(path))
+            folders.add(str(Path(path).parent))
         for folder in folders:
             _fsync(folder)
 
     def _rename(self, source: str, target: str) -> None:
         if self.local:
-            os.replace(source, target)
-            _fsync(os.path.dirname(target))
+            Path(source).replace(target)
+            _fsync(str(Path(target).parent))
         else:
             if self.fs.exists(target):
                 self.fs.rm_file(target)

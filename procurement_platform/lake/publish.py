@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -107,7 +108,7 @@ def content_hash(files: Sequence[str]) -> str:
     """SHA-256 over the files' bytes, in order: the same content has the same hash."""
     digest = hashlib.sha256()
     for path in files:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
@@ -129,10 +130,12 @@ def _check_values(table: Table, run_date: dt.date, path: str, footer: pq.FileMet
         for name in table.required:
             statistics = footer.row_group(group).column(index[name]).statistics
             if statistics is None or statistics.null_count is None:
-                raise PromiseBroken(f"{table.name}: {path} has no statistics for {name}, so that it cannot be checked. Nothing was committed")
+                raise PromiseBroken(
+                    f"{table.name}: {path} has no statistics for {name}, so that it cannot be checked. Nothing was committed"
+                )
             if statistics.null_count:
                 raise PromiseBroken(f"{table.name}: {path} has {statistics.null_count} rows without {name}. Nothing was committed")
             if name == "run_date" and not (statistics.min == statistics.max == run_date):
                 raise PromiseBroken(
-                    f"{table.name}: {path} holds run dates {statistics.min} to {statistics.max} and may hold {run_date} alone. Nothing was committed"
+                    f"{table.name}: {path} holds run dates {statistics.min} to {statistics.max}, not {run_date} alone. Nothing was committed"
                 )

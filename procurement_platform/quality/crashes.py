@@ -58,7 +58,8 @@ class RunLog:
         """Notes the step a run is at, so that a killed run can say where it was."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE control.runs SET step = %s WHERE run_id = %s AND domain = %s AND run_date = %s", (step, run_id, self._domain, run_date)
+                "UPDATE control.runs SET step = %s WHERE run_id = %s AND domain = %s AND run_date = %s",
+                (step, run_id, self._domain, run_date),
             )
 
     def succeed(self, run_date: dt.date, run_id: str) -> None:
@@ -118,7 +119,10 @@ class RunLog:
             return [
                 (r[0], r[1])
                 for r in connection.execute(
-                    "SELECT run_date, run_id FROM control.runs WHERE domain = %s AND state = 'running' AND run_date = COALESCE(%s, run_date)",
+                    """
+                    SELECT run_date, run_id FROM control.runs
+                    WHERE domain = %s AND state = 'running' AND run_date = COALESCE(%s, run_date)
+                    """,
                     (self._domain, run_date),
                 )
             ]

@@ -31,7 +31,8 @@ def crash_row(crash: Crash) -> dict[str, object]:
         "first_row": None,
         "rows": 1,
         "units": None,
-        "message": f"The day's last run crashed{at}: {crash.message}. What buyers see is the day as published before. Mend the cause, then run the day again.",
+        "message": f"The day's last run crashed{at}: {crash.message}. "
+        "What buyers see is the day as published before. Mend the cause, then run the day again.",
     }
 
 

@@ -1,0 +1,270 @@
+"""Takes in what a day's inbox holds: every file is read once, from the inbox or, where it is known already, from its raw copy.
+
+The inputs of a day are the ledger's active files overlaid by what the inbox holds: a file that is no longer in the inbox stays in use,
+the same identity with other bytes replaces it, the same bytes change nothing.
+"""
+
+import datetime as dt
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from procurement_platform.errors import InputGone
+from procurement_platform.inbox.feeds import Feed
+from procurement_platform.inbox.identity import file_id, safe_name
+from procurement_platform.inbox.ledger import Ledger, LedgerFile
+from procurement_platform.inbox.pool import DecoderPool
+from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.task import DecodeOutcome, DecodeTask, Limits
+from procurement_platform.lake.files import Lake
+from procurement_platform.settings import Settings
+
+OTHER_FORMATS = "_other"  # Hive and Trino skip what starts with an underscore
+SUPERSEDED = "_superseded"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a feed's staged Parquet goes, as absolute paths."""
+
+    lines: str
+    quarantine: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A file of the day and what became of it. `outcome` is None where it was not decoded (no market of ours, not a file)."""
+
+    file: LedgerFile
+    outcome: DecodeOutcome | None
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a day is made of. `growing` names files that are still being written: a later run takes them."""
+
+    receipts: tuple[Receipt, ...]
+    growing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Receives a day's files. `senders` maps the day's active markets to their time zones; `products` is the Parquet file of known SKUs."""
+
+    settings: Settings
+    lake: Lake
+    ledger: Ledger
+    decoders: DecoderPool
+    run_date: dt.date
+    run_id: str
+    senders: Mapping[str, str]
+    products: str
+
+    def receive(self, feeds: Sequence[Feed], places: Mapping[str, Place]) -> Received:
+        """Decodes the day's files into the places given. Nothing is recorded: the caller records what it accepts.
+
+        Raises:
+            InputGone: the raw copy of a file in use is gone, and the inbox does not hold the file either.
+        """
+        known = self.ledger.files(self.run_date)
+        active = {(f.feed, f.name): f for f in known if f.state == "accepted"}
+        withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
+        scans = {feed.name: scan(self.lake.path("inbox"), feed.name, self.run_date, self.settings.settle_seconds) for feed in feeds}
+        receipts: list[Receipt] = []
+        growing = [f.identity.file_name for found in scans.values() for f in found.growing]
+        fresh: list[tuple[Feed, FoundFile]] = []
+        for feed in feeds:
+            receipts += [Receipt(self._unfit(unfit), None) for unfit in scans[feed.name].unfit]
+            for found in scans[feed.name].files:
+                if found.identity.market in self.senders:
+                    fresh.append((feed, found))
+                else:
+                    receipts.append(Receipt(self._stranger(found), None))
+        taken = {(feed.name, f.identity.name) for feed, f in fresh}
+        old = [f for key, f in active.items() if key not in taken]
+
+        tasks = [self._fresh_task(feed, f, places[feed.name]) for feed, f in fresh] + [self._old_task(feeds, f, places) for f in old]
+        outcomes = list(self.decoders.run(tasks))
+        fallen_back: list[LedgerFile] = []
+        for (feed, found), outcome in zip(fresh, outcomes[: len(fresh)], strict=True):
+            before = active.get((feed.name, found.identity.name))
+            if outcome.status == "unsettled":
+                growing.append(found.identity.file_name)
+            elif outcome.file_id in withdrawn:
+                _discard(outcome)
+            else:
+                receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome))
+                if outcome.status == "accepted":
+                    continue
+            if before is not None and before.file_id != outcome.file_id:
+                fallen_back.append(before)
+        receipts += [Receipt(self._again(f, o), o) for f, o in zip(old, outcomes[len(fresh) :], strict=True)]
+        again = list(self.decoders.run([self._old_task(feeds, f, places) for f in fallen_back]))
+        receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
+        return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
+
+    def tidy_raw(self, feeds: Iterable[Feed]) -> None:
+        """Makes the day's raw folders hold exactly the files in use; others move to `_superseded`, where they stay."""
+        used = {f.raw_path for f in self.ledger.files(self.run_date, states=("accepted",))}
+        for feed in feeds:
+            base = f"raw/{feed.name}/{self.run_date.isoformat()}"
+            for folder in (base, f"{base}/{OTHER_FORMATS}"):
+                for name in self.lake.files(folder):
+                    if f"{folder}/{name}" not in used and not name.startswith("."):
+                        self.lake.move(f"{folder}/{name}", f"{base}/{SUPERSEDED}/{name}")
+
+    def _fresh_task(self, feed: Feed, found: FoundFile, place: Place) -> DecodeTask:
+        identity = found.identity
+        raw = f"raw/{feed.name}/{self.run_date.isoformat()}" + ("" if identity.format == "avro" else f"/{OTHER_FORMATS}")
+        return self._task(feed, identity.market, identity.name, identity.file_name, identity.format, found.path, self.lake.path(raw), place)
+
+    def _old_task(self, feeds: Sequence[Feed], file: LedgerFile, places: Mapping[str, Place]) -> DecodeTask:
+        if not self.lake.exists(file.raw_path):
+            raise InputGone(
+                f"{file.raw_path}, the raw copy of {file.file_name}, is gone: put the file into the inbox again, "
+                f"or withdraw it (`procurement files withdraw`)"
+            )
+        feed = next(feed for feed in feeds if feed.name == file.feed)
+        source = self.lake.path(file.raw_path)
+        return self._task(feed, file.market, file.name, file.file_name, file.format, source, None, places[file.feed])
+
+    def _task(
+        self, feed: Feed, market: str, name: str, file_name: str, form: str, source: str, raw_folder: str | None, place: Place
+    ) -> DecodeTask:
+        return DecodeTask(
+            feed=feed.name,
+            run_date=self.run_date,
+            market=market,
+            timezone=self.senders.get(market, "UTC"),
+            name=name,
+            file_name=file_name,
+            format=form,  # type: ignore[arg-type]  # the ledger keeps it as text
+            source=source,
+            raw_folder=raw_folder,
+            rejected_folder=self.lake.path(self._rejected_folder(feed.name)),
+            lines_folder=place.lines,
+            quarantine_folder=place.quarantine,
+            contract=feed.contract.avsc,
+            columns=feed.lines.sql_types,
+            products=self.products,
+            limits=Limits.of(self.settings),
+        )
+
+    def _rejected_folder(self, feed: str) -> str:
+        return f"quarantine/files/{feed}/{self.run_date.isoformat()}"
+
+    def _ledger_file(self, feed: Feed, found: FoundFile, outcome: DecodeOutcome, before: LedgerFile | None) -> LedgerFile:
+        reason = outcome.reason
+        if outcome.status == "rejected" and before is not None and before.file_id != outcome.file_id:
+            reason = f"{reason}. The file of this name that was sent before stays in use"
+        return LedgerFile(
+            file_id=outcome.file_id,
+            feed=feed.name,
+            run_date=self.run_date,
+            name=found.identity.name,
+            file_name=found.identity.file_name,
+            market=found.identity.market,
+            format=found.identity.format,
+            sha256=outcome.sha256,
+            size_bytes=outcome.size,
+            sent_at=found.modified_at,
+            state=outcome.status,
+            reason=reason,
+            rows=outcome.rows,
+            accepted=outcome.accepted,
+            quarantined=outcome.quarantined,
+            duplicates=0,
+            notes="\n".join(outcome.notes) or None,
+            raw_path=self.lake.relative(outcome.raw_path) if outcome.raw_path else "",
+            run_id=self.run_id,
+        )
+
+    def _again(self, file: LedgerFile, outcome: DecodeOutcome) -> LedgerFile:
+        """A file in use that was read again from its raw copy."""
+        if outcome.status != "accepted":
+            raise InputGone(
+                f"{file.raw_path}, the raw copy of {file.file_name}, cannot be read any more ({outcome.reason}): "
+                "put the file into the inbox again, or withdraw it (`procurement files withdraw`)"
+            )
+        if outcome.sha256 != file.sha256:
+            raise InputGone(
+                f"{file.raw_path} is not what was sent (its SHA-256 differs): put the file into the inbox again, or withdraw it"
+            )
+        changed = {
+            "rows": outcome.rows,
+            "accepted": outcome.accepted,
+            "quarantined": outcome.quarantined,
+            "duplicates": 0,
+            "notes": "\n".join(outcome.notes) or None,
+        }
+        return LedgerFile(**{**file.__dict__, **changed})
+
+    def _stranger(self, found: FoundFile) -> LedgerFile:
+        reason = (
+            f"{found.identity.market} is no market that is active on {self.run_date}: correct the file's name, "
+            "or have the market added to the reference"
+        )
+        identity = found.identity
+        return self._refused(
+            identity.feed, identity.name, identity.file_name, identity.market, identity.format, found.path, found.modified_at, reason
+        )
+
+    def _unfit(self, unfit: UnfitFile) -> LedgerFile:
+        return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, unfit.reason)
+
+    def _refused(
+        self, feed: str, name: str, file_name: str, market: str, form: str, path: str, sent_at: dt.datetime, reason: str
+    ) -> LedgerFile:
+        """A file that is not decoded; where it is one and small enough, its bytes are kept like those of every rejected file."""
+        readable = _is_plain_file(path) and Path(path).stat().st_size <= self.settings.max_file_bytes
+        digest = _sha256(path) if readable else hashlib.sha256(reason.encode()).hexdigest()
+        identifier = file_id(feed, self.run_date, name, digest)
+        kept = f"{self._rejected_folder(feed)}/{safe_name(file_name)}.{identifier}" if readable else ""
+        if readable and not self.lake.exists(kept):
+            target = Path(self.lake.path(kept))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside = target.with_name(f".{identifier}.part")
+            shutil.copyfile(path, beside)
+            beside.replace(target)
+        return LedgerFile(
+            file_id=identifier,
+            feed=feed,
+            run_date=self.run_date,
+            name=name,
+            file_name=file_name,
+            market=market,
+            format=form,
+            sha256=digest,
+            size_bytes=Path(path).stat().st_size if readable else 0,
+            sent_at=sent_at,
+            state="rejected",
+            reason=reason,
+            rows=None,
+            accepted=None,
+            quarantined=None,
+            duplicates=None,
+            notes=None,
+            raw_path=kept,
+            run_id=self.run_id,
+        )
+
+
+def _discard(outcome: DecodeOutcome) -> None:
+    for path in (*outcome.lines_files, *outcome.quarantine_files):
+        Path(path).unlink()
+
+
+def _is_plain_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,109 @@
+"""The intake assets, one pass over the day's files: raw copies, accepted lines, quarantine."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.errors import PromiseBroken
+from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.quarantine import QUARANTINE
+from procurement_platform.procurement.assets.day import crash_is_reported
+from procurement_platform.procurement.assets.shared import (
+    CONSERVATION,
+    Event,
+    promise_result,
+    promise_spec,
+    rule_results,
+    rule_specs,
+    spec,
+    table_result,
+)
+from procurement_platform.procurement.feeds import FEEDS
+from procurement_platform.procurement.intake import take_in
+from procurement_platform.quality.rules import (
+    CONFLICTING_ORDER,
+    DUPLICATE_ORDER,
+    INVALID_FILE,
+    INVALID_ROW,
+    MISSING_FILE,
+    STOCK_LOGIC,
+    UNKNOWN_PRODUCT,
+    Rule,
+)
+
+FILE_RULES = (MISSING_FILE, INVALID_FILE)
+LINE_RULES = (INVALID_ROW, UNKNOWN_PRODUCT, CONFLICTING_ORDER, DUPLICATE_ORDER)
+RULES_OF: dict[str, tuple[Rule, ...]] = {
+    "raw_orders": FILE_RULES,
+    "raw_stock": FILE_RULES,
+    "order_lines": LINE_RULES,
+    "stock_lines": (*LINE_RULES, STOCK_LOGIC),
+}
+REFERENCE = ("reference_markets", "reference_products")
+
+
+@dg.multi_asset(
+    name="intake",
+    specs=[
+        *(
+            spec(f"raw_{feed.name}", f"{feed.doc} The bytes as sent, a ledger row per file.", REFERENCE, frozenset({"file"}))
+            for feed in FEEDS
+        ),
+        *(
+            spec(feed.lines.name, feed.lines.doc, [f"raw_{feed.name}", *REFERENCE], frozenset({"parquet", "iceberg"}), feed.lines)
+            for feed in FEEDS
+        ),
+        spec("quarantine", QUARANTINE.doc, ["raw_orders", "raw_stock"], frozenset({"parquet", "iceberg"}), QUARANTINE),
+    ],
+    check_specs=[
+        *(check for asset, rules in RULES_OF.items() for check in rule_specs(asset, rules)),
+        *(promise_spec(feed.lines.name, "Rows and units sent = accepted + quarantined + duplicates.") for feed in FEEDS),
+    ],
+    hooks={crash_is_reported},
+)
+def intake(context: dg.AssetExecutionContext, day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
+    """Takes in the day's files, and tells of each file, each table and each rule."""
+    with day.step("intake"):
+        try:
+            taken = take_in(day)
+        except PromiseBroken as broken:
+            for feed in FEEDS:
+                yield dg.AssetCheckResult(asset_key=feed.lines.name, check_name=CONSERVATION, passed=False, metadata={"why": str(broken)})
+            raise
+        if taken.growing:
+            context.log.warning("Still being written, left for a later run: %s", ", ".join(taken.growing))
+        for feed in FEEDS:
+            yield _raw_result(day, feed.name, [f for f in taken.files if f.feed == feed.name])
+        for published in taken.outcome.tables:
+            yield table_result(day, published)
+        for feed in FEEDS:
+            yield promise_result(feed.lines.name, taken.outcome.promises[feed.name])
+        for found in taken.outcome.found:
+            yield from rule_results(day, found.dataset, RULES_OF[found.dataset], found)
+
+
+def _raw_result(day: DayRun, feed: str, files: Sequence[LedgerFile]) -> dg.MaterializeResult[Any]:
+    accepted = sorted((f for f in files if f.state == "accepted"), key=lambda f: (f.file_name, f.file_id))
+    lines = "\n".join(f"| {f.file_name} | {f.state} | {_or_blank(f.rows)} | {f.sha256[:16]}… | {_note(f)} |" for f in files)
+    return dg.MaterializeResult(
+        asset_key=f"raw_{feed}",
+        metadata={
+            "dagster/row_count": sum(f.rows or 0 for f in accepted),
+            "files accepted": len(accepted),
+            "files rejected": sum(f.state == "rejected" for f in files),
+            "bytes": sum(f.size_bytes for f in accepted),
+            "path": dg.MetadataValue.path(f"/raw/{feed}/{day.run_date.isoformat()}/"),
+            "files": dg.MetadataValue.md(f"| file | state | rows | SHA-256 | note |\n| --- | --- | --- | --- | --- |\n{lines}"),
+        },
+        data_version=dg.DataVersion("-".join(f.file_id for f in accepted)[:200] or "none"),
+    )
+
+
+def _note(file: LedgerFile) -> str:
+    return " ".join((file.reason or file.notes or "").replace("|", " ").split())
+
+
+def _or_blank(number: int | None) -> str:
+    return "" if number is None else str(number)

@@ -1,0 +1,46 @@
+"""The reference snapshots: the version of each reference table that the day uses."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.procurement.assets.day import crash_is_reported
+from procurement_platform.procurement.assets.preview import preview
+from procurement_platform.procurement.assets.shared import Event, spec
+from procurement_platform.procurement.reference.pins import pin
+from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
+
+
+class ReferenceConfig(dg.Config):
+    """Whether the day takes the reference tables as they are now, in place of the versions pinned for it."""
+
+    refresh: bool = False
+
+
+@dg.multi_asset(
+    name="reference",
+    specs=[
+        spec(f"reference_{table.name}", f"{table.doc} The version pinned for the day.", kinds=frozenset({"postgres", "parquet"}))
+        for table in REFERENCE_TABLES
+    ],
+    hooks={crash_is_reported},
+)
+def reference(day: dg.ResourceParam[DayRun], config: ReferenceConfig) -> Iterator[Event]:
+    """Pins the day's reference versions, or keeps those pinned."""
+    with day.step("reference"):
+        for name, pinned in pin(day.platform, day.run_date, refresh=config.refresh).items():
+            path = day.platform.lake.path(pinned.path)
+            yield dg.MaterializeResult(
+                asset_key=f"reference_{name}",
+                metadata={
+                    "dagster/row_count": pq.read_metadata(path).num_rows,
+                    "path": dg.MetadataValue.path(f"/{pinned.path}"),
+                    "version": pinned.version,
+                    "pinned at": pinned.pinned_at.isoformat(timespec="seconds"),
+                    "refreshed": pinned.refreshed,
+                    "preview": preview([path], day.platform.settings.preview_rows),
+                },
+                data_version=dg.DataVersion(pinned.version),
+            )

@@ -1,0 +1,109 @@
+"""What every asset of the domain has in common: how it is described, what a materialisation shows, how a check is told."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.queries import Lineage
+from procurement_platform.errors import PromiseBroken
+from procurement_platform.lake.publish import Published
+from procurement_platform.lake.tables import Table
+from procurement_platform.partitions import daily
+from procurement_platform.procurement.assets.preview import column_lineage, column_schema, preview
+from procurement_platform.procurement.derive import Found, Outcome
+from procurement_platform.quality.rules import Rule
+
+GROUP = "procurement"
+NINE_HOURS = dt.timedelta(hours=9)
+OWNERS = ["team:procurement-data"]
+CONSERVATION = "conservation"
+Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+def spec(key: str, doc: str, deps: Sequence[str] = (), kinds: frozenset[str] = frozenset(), table: Table | None = None) -> dg.AssetSpec:
+    """An asset of the domain: partitioned by run date, owned, described, due every day."""
+    metadata: dict[str, Any] = {}
+    if table is not None:
+        metadata = {"dagster/column_schema": column_schema(table), "dagster/table_name": table.name, "folder": f"/{table.location}/"}
+    return dg.AssetSpec(
+        key,
+        deps=list(deps),
+        description=doc,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds=set(kinds),
+        partitions_def=daily,
+        metadata=metadata,
+        freshness_policy=dg.FreshnessPolicy.cron(deadline_cron="0 9 * * *", lower_bound_delta=NINE_HOURS, timezone=daily.timezone),
+    )
+
+
+def rule_specs(asset: str, rules: Sequence[Rule]) -> list[dg.AssetCheckSpec]:
+    """The checks that count an asset's violations: one per rule, none of them blocking."""
+    return [
+        dg.AssetCheckSpec(
+            rule.check_name, asset=asset, description=f"{rule.doc} ({rule.severity})", partitions_def=daily, metadata={"rule": rule.name}
+        )
+        for rule in rules
+    ]
+
+
+def promise_spec(asset: str, doc: str) -> dg.AssetCheckSpec:
+    """A promise that is checked on the staged files: where it is broken nothing is committed."""
+    return dg.AssetCheckSpec(CONSERVATION, asset=asset, description=doc, blocking=True, partitions_def=daily)
+
+
+def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -> Iterator[dg.AssetCheckResult]:
+    """A result per rule: passed up to the rule's threshold; WARN for MEDIUM, ERROR above."""
+    for rule in rules:
+        count = found.counts.get(rule.name)
+        rows = count.rows if count else 0
+        allowed = rule.threshold(run.platform.settings)
+        metadata: dict[str, Any] = {"rows": rows, "lines in the report": count.lines if count else 0, "threshold": allowed}
+        if count is not None:
+            metadata["units"] = str(count.units)
+            metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in found.examples[rule.name]))
+        yield dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=rule.check_name,
+            passed=rows <= allowed,
+            severity=dg.AssetCheckSeverity.WARN if rule.severity == "MEDIUM" else dg.AssetCheckSeverity.ERROR,
+            description=f"{rows} rows, {allowed} allowed" if rows else "none found",
+            metadata=metadata,
+        )
+
+
+def promise_result(asset: str, figures: Mapping[str, object]) -> dg.AssetCheckResult:
+    """A kept promise, with the figures that agree."""
+    return dg.AssetCheckResult(
+        asset_key=asset, check_name=CONSERVATION, passed=True, metadata={name: str(value) for name, value in figures.items()}
+    )
+
+
+def table_result(run: DayRun, published: Published, lineage: Lineage | None = None, **more: Any) -> dg.MaterializeResult[Any]:
+    """What a materialisation of a table shows: rows, path, schema, lineage, a preview."""
+    table = published.table
+    metadata: dict[str, Any] = {
+        "dagster/row_count": published.rows,
+        "dagster/column_schema": column_schema(table),
+        "path": dg.MetadataValue.path(f"/{published.folder}/{run.run_id}/"),
+        "preview": preview(published.files, run.platform.settings.preview_rows),
+        **more,
+    }
+    if lineage is not None:
+        metadata["dagster/column_lineage"] = column_lineage(lineage)
+    return dg.MaterializeResult(asset_key=table.name, metadata=metadata, data_version=dg.DataVersion(published.content_hash[:32]))
+
+
+def keeping_promises(assets: Sequence[str], make: Callable[[], Outcome]) -> Iterator[Outcome | dg.AssetCheckResult]:
+    """The step's outcome; where it breaks a promise, first the failed check (so that it is kept), then the error."""
+    try:
+        outcome = make()
+    except PromiseBroken as broken:
+        for asset in assets:
+            yield dg.AssetCheckResult(asset_key=asset, check_name=CONSERVATION, passed=False, metadata={"why": str(broken)})
+        raise
+    yield outcome

@@ -1,0 +1,143 @@
+"""One way to make a table from SQL: run it into the run's folder, check it, commit it, and set its violations beside it."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.base import Relation
+from procurement_platform.engines.queries import Lineage
+from procurement_platform.errors import PromiseBroken
+from procurement_platform.lake.publish import Published
+from procurement_platform.lake.tables import Table
+from procurement_platform.quality.violations import VIOLATIONS
+
+
+@dataclass(frozen=True)
+class Count:
+    """Violations of a rule: lines of the report, rows concerned, units concerned."""
+
+    lines: int
+    rows: int
+    units: Decimal
+
+
+@dataclass(frozen=True)
+class Found:
+    """The violations that a step found for one dataset."""
+
+    dataset: str
+    files: tuple[str, ...]
+    counts: Mapping[str, Count]
+    examples: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A query's result in the run's folder, not committed: its files, and which input columns each column is made of."""
+
+    table: Table
+    files: tuple[str, ...]
+    lineage: Lineage
+
+    @property
+    def relation(self) -> Relation:
+        return relation(self.table, self.files)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step made: tables, violations, and the promises it kept (name → the figures that agree)."""
+
+    tables: tuple[Published, ...]
+    found: tuple[Found, ...] = ()
+    promises: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    lineage: Mapping[str, Lineage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A query that finds violations in a step's output, and what it reads."""
+
+    query: str
+    relations: Mapping[str, Relation]
+
+
+def relation(table: Table, files: Sequence[str]) -> Relation:
+    """A table's files as an input of a query."""
+    return Relation(table.sql_types, tuple(files))
+
+
+def current(run: DayRun, table: Table, first: dt.date | None = None, last: dt.date | None = None) -> Relation:
+    """A table's rows as they stand for the run's date (or for `first` … `last`), as an input of a query."""
+    return relation(table, run.platform.catalog.files(table, first or run.run_date, last))
+
+
+def stage(run: DayRun, table: Table, relations: Mapping[str, Relation]) -> Staged:
+    """Runs a table's query into the run's folder. Nothing is committed.
+
+    Raises:
+        PromiseBroken: the rows are not unique by the table's key.
+    """
+    engine = run.platform.engine
+    folder = run.platform.publisher.stage(table, run.run_date, run.run_id)[0]
+    target = f"{folder}/part-0.parquet"
+    query = run.platform.query(f"{run.domain}/{table.name}")
+    rows = engine.write(query, relations, target, table.sql_types, {"run_date": run.run_date})
+    lineage = query.lineage({name: r.columns for name, r in relations.items()})
+    staged = Staged(table, (target,) if rows else (), lineage)
+    if table.key and staged.files:
+        counted = engine.rows(run.platform.query(f"{run.domain}/{table.name}_repeated"), {table.name: staged.relation}, {})
+        if repeated := counted[0]["keys"]:
+            raise PromiseBroken(f"{table.name}: {repeated} keys ({', '.join(table.key)}) occur more than once. Nothing was committed")
+    return staged
+
+
+def commit(run: DayRun, table: Table, files: Sequence[str], inputs: Mapping[str, object]) -> Published:
+    """Makes staged files the run date's state."""
+    return run.platform.publisher.commit(table, run.run_date, run.run_id, files, guard=run.guard, inputs=inputs)
+
+
+def find(run: DayRun, dataset: str, checks: Sequence[Check]) -> Found:
+    """Runs the checks of a dataset and keeps what they find where the day's report will look."""
+    platform = run.platform
+    name = f"violations.{dataset}"
+    folder = f"logs/violations/{run.run_date.isoformat()}/{run.run_id}/{dataset}"
+    platform.registry.stage(name, run.run_date, run.run_id, (folder,))
+    base = platform.lake.empty_folder(folder)
+    files = []
+    for number, check in enumerate(checks):
+        target = f"{base}/part-{number}.parquet"
+        rows = platform.engine.write(
+            run.platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, {"run_date": run.run_date}
+        )
+        if rows:
+            files.append(target)
+    table = pq.read_table(files, columns=["rule", "rows", "units", "message"]) if files else None
+    run.guard()
+    platform.registry.commit(name, run.run_date, run.run_id, rows=table.num_rows if table else 0, content_hash="", inputs={})
+    return Found(dataset, tuple(files), *_counts(table))
+
+
+def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, str]) -> Relation:
+    """Rows from the database as an input of a query. They stay in the run's folder, as a record of what the day was computed from."""
+    relative = f"logs/inputs/{run.run_date.isoformat()}/{run.run_id}/{name}.parquet"
+    path = run.platform.lake.path(relative)
+    run.platform.lake.make_folder(relative.rsplit("/", 1)[0])
+    pq.write_table(table, path, compression="zstd")
+    return Relation(types, (path,))
+
+
+def _counts(table: pa.Table | None) -> tuple[dict[str, Count], dict[str, list[Any]]]:
+    if table is None:
+        return {}, {}
+    grouped = table.group_by("rule").aggregate([("rule", "count"), ("rows", "sum"), ("units", "sum")]).to_pylist()
+    counts: dict[str, Count] = {g["rule"]: Count(g["rule_count"], g["rows_sum"], g["units_sum"] or Decimal(0)) for g in grouped}
+    examples = {rule: table.filter(pc.equal(table["rule"], rule)).slice(0, 3)["message"].to_pylist() for rule in counts}
+    return counts, examples

@@ -1,0 +1,153 @@
+"""From accepted lines to supplier orders: aggregated orders, net demand, supplier orders. Each step is SQL and a commit."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import pyarrow as pa
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.base import Relation
+from procurement_platform.errors import ProcurementError, PromiseBroken
+from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.quarantine import QUARANTINE
+from procurement_platform.lake.tables import Table
+from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, rows_relation, stage
+from procurement_platform.procurement.reference import pins
+from procurement_platform.procurement.tables import (
+    AGGREGATED_ORDERS,
+    NET_DEMAND,
+    ORDER_LINES,
+    STOCK_LINES,
+    SUPPLIER_ORDER_ALLOCATIONS,
+    SUPPLIER_ORDERS,
+)
+
+FILES_TYPES = {"feed": "varchar", "file_id": "varchar", "file": "varchar", "market": "varchar", "state": "varchar", "reason": "varchar"}
+OPEN_ORDERS_TYPES = {"market": "varchar", "sku": "varchar", "on_order": "decimal(18,3)"}
+
+
+def make_aggregated_orders(run: DayRun) -> Outcome:
+    """Sums the accepted order lines per market, SKU and currency; no unit is lost on the way."""
+    lines = current(run, ORDER_LINES)
+    staged = stage(run, AGGREGATED_ORDERS, {"order_lines": lines, "markets": reference(run)["markets"]})
+    figures = _figures(run, "procurement/demand_conservation", {"order_lines": lines, "aggregated_orders": staged.relation})
+    _agree(AGGREGATED_ORDERS, figures, "line_rows", "aggregated_rows")
+    _agree(AGGREGATED_ORDERS, figures, "line_quantity", "aggregated_quantity")
+    published = commit(run, AGGREGATED_ORDERS, staged.files, inputs_of(run, ORDER_LINES))
+    return Outcome((published,), promises={"conservation": figures}, lineage={"aggregated_orders": staged.lineage})
+
+
+def make_net_demand(run: DayRun) -> Outcome:
+    """What each market needs of each SKU beyond its stock; where the stock is not known, nothing, and a violation that says so."""
+    known = reference(run)
+    aggregated = current(run, AGGREGATED_ORDERS)
+    relations = {
+        "aggregated_orders": aggregated,
+        "stock_lines": current(run, STOCK_LINES),
+        "quarantine": current(run, QUARANTINE),
+        "files": files_relation(run),
+        "markets": known["markets"],
+        "planning_parameters": known["planning_parameters"],
+        "open_orders": _open_orders(run),
+    }
+    staged = stage(run, NET_DEMAND, relations)
+    made = staged.relation
+    figures = _figures(run, "procurement/grid_conservation", {"aggregated_orders": aggregated, "net_demand": made})
+    _agree(NET_DEMAND, figures, "ordered", "gross_demand")
+    published = commit(run, NET_DEMAND, staged.files, inputs_of(run, AGGREGATED_ORDERS, STOCK_LINES, QUARANTINE))
+    found = find(run, "net_demand", [Check("procurement/net_demand_violations", {"net_demand": made, "markets": known["markets"]})])
+    return Outcome((published,), (found,), {"conservation": figures}, {"net_demand": staged.lineage})
+
+
+def make_supplier_orders(run: DayRun) -> Outcome:
+    """One order per SKU that is needed and offered, and whom it is for; needed and not offered is a violation."""
+    known = reference(run)
+    demand = current(run, NET_DEMAND)
+    orders = stage(
+        run,
+        SUPPLIER_ORDERS,
+        {"net_demand": demand, "suppliers": known["suppliers"], "supplier_products": known["supplier_products"]},
+    )
+    made = orders.relation
+    shares = stage(run, SUPPLIER_ORDER_ALLOCATIONS, {"supplier_orders": made, "net_demand": demand})
+    figures = _figures(
+        run, "procurement/need_conservation", {"net_demand": demand, "supplier_orders": made, "supplier_order_allocations": shares.relation}
+    )
+    if figures["need"] != _number(figures["allocated"]) + _number(figures["unsupplied"]):
+        raise PromiseBroken(
+            f"supplier_orders: {figures['need']} units are needed, {figures['allocated']} allocated and {figures['unsupplied']} "
+            "without a supplier: they do not add up. Nothing was committed"
+        )
+    inputs = inputs_of(run, NET_DEMAND)
+    published = (commit(run, SUPPLIER_ORDERS, orders.files, inputs), commit(run, SUPPLIER_ORDER_ALLOCATIONS, shares.files, inputs))
+    found = find(run, "supplier_orders", [Check("procurement/supplier_order_violations", {"net_demand": demand, "supplier_orders": made})])
+    lineage = {"supplier_orders": orders.lineage, "supplier_order_allocations": shares.lineage}
+    return Outcome(published, (found,), {"conservation": figures}, lineage)
+
+
+def reference(run: DayRun) -> dict[str, Relation]:
+    """The day's pinned reference tables.
+
+    Raises:
+        ProcurementError: no run of the day has pinned them.
+    """
+    pinned = pins.pinned(run.platform, run.run_date)
+    if not pinned:
+        raise ProcurementError(f"no reference version is pinned for {run.run_date}: materialise the reference assets of that date first")
+    return pins.relations(run.platform, pinned)
+
+
+def inputs_of(run: DayRun, *tables: Table) -> Mapping[str, object]:
+    """Which runs' rows a step reads, and which reference versions."""
+    used = {table.name: known.run_id for table in tables if (known := run.platform.registry.current(table.name, run.run_date))}
+    return {"tables": used, "reference": {pin.table: pin.version for pin in pins.pinned(run.platform, run.run_date).values()}}
+
+
+def files_relation(run: DayRun) -> Relation:
+    """The ledger's accepted and rejected files of the day."""
+    files = run.platform.ledger.files(run.run_date, states=("accepted", "rejected"))
+    return rows_relation(run, "files", files_table(files), FILES_TYPES)
+
+
+def files_table(files: Sequence[LedgerFile]) -> pa.Table:
+    """Files as rows of `FILES_TYPES`."""
+    return pa.table(
+        {
+            "feed": [f.feed for f in files],
+            "file_id": [f.file_id for f in files],
+            "file": [f.file_name for f in files],
+            "market": [f.market for f in files],
+            "state": [f.state for f in files],
+            "reason": [f.reason for f in files],
+        },
+        schema=pa.schema([pa.field(name, pa.string()) for name in FILES_TYPES]),
+    )
+
+
+def _open_orders(run: DayRun) -> Relation:
+    with run.platform.database.transaction() as connection:
+        rows = connection.execute(
+            """
+            SELECT market, sku, sum(quantity)::numeric(18, 3) FROM control.order_states
+            WHERE state IN ('approved', 'sent') AND run_date < %s GROUP BY market, sku ORDER BY market, sku
+            """,
+            (run.run_date,),
+        ).fetchall()
+    schema = pa.schema([("market", pa.string()), ("sku", pa.string()), ("on_order", pa.decimal128(18, 3))])
+    table = pa.table([[r[i] for r in rows] for i in range(3)], schema=schema)
+    return rows_relation(run, "open_orders", table, OPEN_ORDERS_TYPES)
+
+
+def _figures(run: DayRun, query: str, relations: Mapping[str, Relation]) -> dict[str, object]:
+    return dict(run.platform.engine.rows(run.platform.query(query), relations, {"run_date": run.run_date})[0])
+
+
+def _number(value: object) -> Decimal:
+    return Decimal(str(value))
+
+
+def _agree(table: Table, figures: Mapping[str, object], expected: str, actual: str) -> None:
+    if figures[expected] != figures[actual]:
+        raise PromiseBroken(
+            f"{table.name}: {expected} is {figures[expected]} and {actual} is {figures[actual]}: they must be equal. Nothing was committed"
+        )

@@ -1,0 +1,144 @@
+"""The end of a day: the exceptions report, the suppliers' CSV files, and the one row that makes the day visible."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
+
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from procurement_platform.csvs import csv_bytes
+from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.base import Relation
+from procurement_platform.errors import ProcurementError
+from procurement_platform.lake.days import ManifestFile, PublishedDay
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.derive import current
+from procurement_platform.procurement.reference import pins
+from procurement_platform.procurement.tables import SUPPLIER_ORDERS, TABLES
+from procurement_platform.quality.report import report_csv, with_crash
+from procurement_platform.quality.violations import VIOLATIONS
+
+DOMAIN = "procurement"
+KEPT_ROWS = "_exceptions.parquet"
+DATASETS = ("raw_orders", "raw_stock", "order_lines", "stock_lines", "net_demand", "supplier_orders")
+ORDER_COLUMNS = tuple(c.name for c in SUPPLIER_ORDERS.columns)
+
+
+def exceptions_folder(run_date: dt.date) -> str:
+    """The stable folder of a day's report."""
+    return f"logs/exceptions/date={run_date.isoformat()}"
+
+
+def orders_folder(run_date: dt.date) -> str:
+    """The stable folder of a day's supplier files."""
+    return SUPPLIER_ORDERS.folder(run_date)
+
+
+def make_exceptions(run: DayRun) -> ManifestFile:
+    """Unites what the day's steps found into the report, in the run's folder. It shows once the day is published."""
+    platform = run.platform
+    files = []
+    for dataset in DATASETS:
+        found = platform.registry.current(f"violations.{dataset}", run.run_date)
+        if found is None:
+            raise ProcurementError(f"{dataset} of {run.run_date} was never checked: materialise it first")
+        files += [platform.lake.path(f, name) for f in found.folders for name in platform.lake.files(f)]
+    folder = f"{exceptions_folder(run.run_date)}/{run.run_id}"
+    platform.registry.stage("exceptions", run.run_date, run.run_id, (folder,))
+    kept = f"{platform.lake.empty_folder(folder)}/{KEPT_ROWS}"
+    relations = {"violations": Relation(VIOLATIONS.sql_types, tuple(files))}
+    platform.engine.write(run.platform.query("procurement/exceptions"), relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date})
+    rows = pq.read_table(kept).to_pylist()
+    file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report_csv(rows), len(rows))
+    run.guard()
+    platform.registry.commit("exceptions", run.run_date, run.run_id, rows=len(rows), content_hash=file.sha256, inputs={})
+    return file
+
+
+def publish_day(run: DayRun) -> PublishedDay:
+    """Writes the suppliers' CSV files into the run's folder, makes the day visible by one row, and brings the stable paths up to it."""
+    platform = run.platform
+    report = platform.registry.current("exceptions", run.run_date)
+    if report is None:
+        raise ProcurementError(f"the exceptions of {run.run_date} were never reported: materialise them first")
+    tables = {}
+    for table in TABLES:
+        known = platform.registry.current(table.name, run.run_date)
+        if known is None:
+            raise ProcurementError(f"{table.name} of {run.run_date} was never made: materialise it first")
+        tables[table.name] = known.run_id
+    manifest = [*_supplier_files(run), _report_file(run, report.run_id, report.rows or 0)]
+    inputs = {
+        "files": [f.file_id for f in platform.ledger.files(run.run_date, states=("accepted", "rejected"))],
+        "reference": {p.table: p.version for p in pins.pinned(platform, run.run_date).values()},
+    }
+    day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
+    settle(platform, day)
+    _remember(run, report.run_id)
+    return day
+
+
+def settle(platform: Platform, day: PublishedDay) -> list[str]:
+    """Brings the stable paths up to a published day; returns those that were mended."""
+    return platform.days.settle(day, (orders_folder(day.run_date), exceptions_folder(day.run_date)))
+
+
+def report_crash(run: DayRun) -> None:
+    """Puts the crash of the day's last run into its report, beside what was published before."""
+    crash = run.log.standing_crash(run.run_date)
+    if crash is None:
+        return
+    day = run.platform.days.get(DOMAIN, run.run_date)
+    stable = f"{exceptions_folder(run.run_date)}/exceptions.csv"
+    published = next((run.platform.days.read(f) for f in day.manifest if f.stable == stable), None) if day else None
+    run.platform.lake.write(stable, with_crash(published, crash))
+
+
+def supplier_file_name(supplier_id: str) -> str:
+    """A supplier's CSV file name: its id, with what file systems refuse as `_`, and never hidden."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", supplier_id).lstrip(".") + ".csv"
+
+
+def _supplier_files(run: DayRun) -> list[ManifestFile]:
+    rows = run.platform.engine.rows(
+        run.platform.query("procurement/supplier_order_list"),
+        {"supplier_orders": current(run, SUPPLIER_ORDERS)},
+        {"run_date": run.run_date},
+    )
+    folder = orders_folder(run.run_date)
+    files: list[ManifestFile] = []
+    for supplier, lines in groupby(rows, key=itemgetter("supplier_id")):
+        own: list[Mapping[str, object]] = list(lines)
+        name = supplier_file_name(str(supplier))
+        if any(f.stable == f"{folder}/{name}" for f in files):
+            raise ProcurementError(f"two suppliers' files would be named {name}: rename supplier {supplier} in the reference")
+        data = csv_bytes(ORDER_COLUMNS, ([line[c] for c in ORDER_COLUMNS] for line in own))
+        files.append(run.platform.days.put(f"{folder}/{run.run_id}/csv/{name}", f"{folder}/{name}", data, len(own)))
+    return files
+
+
+def _report_file(run: DayRun, run_id: str, rows: int) -> ManifestFile:
+    folder = exceptions_folder(run.run_date)
+    path = f"{folder}/{run_id}/exceptions.csv"
+    return run.platform.days.describe(path, f"{folder}/exceptions.csv", rows)
+
+
+def _remember(run: DayRun, report_run_id: str) -> None:
+    """Keeps the report's lines in the database, where they stay after the files have gone."""
+    names = [c.name for c in VIOLATIONS.columns]
+    kept = run.platform.lake.path(exceptions_folder(run.run_date), report_run_id, KEPT_ROWS)
+    copy_in = sql.SQL("COPY control.exceptions_history (domain, run_id, recorded_at, {}) FROM STDIN").format(
+        sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    now = dt.datetime.now(dt.UTC)
+    with run.platform.database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM control.exceptions_history WHERE domain = %s AND run_date = %s AND run_id = %s", (DOMAIN, run.run_date, run.run_id)
+        )
+        with connection.cursor().copy(copy_in) as copy:
+            for batch in pq.ParquetFile(kept).iter_batches(batch_size=10_000):
+                for row in batch.to_pylist():
+                    copy.write_row([DOMAIN, run.run_id, now, *(row[name] for name in names)])

@@ -1,0 +1,57 @@
+"""Runs the day's job in this process: one Dagster run, in the event log of the home like any other."""
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable
+
+import dagster as dg
+
+from procurement_platform.definitions import defs
+from procurement_platform.errors import DayBusy
+from procurement_platform.instance import prepare_dagster_home
+from procurement_platform.platform import platform_for
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.procurement.service import DayResult
+from procurement_platform.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run_day(
+    settings: Settings, run_date: dt.date, *, refresh_reference: bool = False, on_step: Callable[[str], None] | None = None
+) -> DayResult:
+    """See `procurement_platform.procurement.service.run_day`."""
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    platform = platform_for(settings)
+    platform.on_step = on_step
+    config = {**QUIET, "ops": {"reference": {"config": {"refresh": refresh_reference}}}}
+    start = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        result = defs.resolve_job_def("procurement_day").execute_in_process(
+            instance=instance,
+            partition_key=run_date.isoformat(),
+            run_config=config,
+            raise_on_error=False,
+            tags={"procurement/command": "run"},
+        )
+        error = None if result.success else _why(result)
+    seconds = time.monotonic() - start
+    return DayResult(run_date, result.run_id, error, seconds, platform.days.get(DOMAIN, run_date) if error is None else None)
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    """The failure as one line; a day that another run holds is the caller's to know."""
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        failure = event.step_failure_data.error
+        while failure is not None and failure.cause is not None:
+            failure = failure.cause
+        if failure is not None:
+            text = " ".join(failure.message.split())
+            name, _, rest = text.partition(": ")
+            if name.rpartition(".")[2] == DayBusy.__name__:
+                raise DayBusy(rest, rest)
+            return rest if name.startswith("procurement_platform.") else text
+    return "the run failed before its first step; see the Dagster event log"

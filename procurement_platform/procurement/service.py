@@ -1,0 +1,241 @@
+"""What the command line, sensors and tests ask of the domain: run a day, and read what is published. No printing here."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from procurement_platform.errors import ConfigurationError, ProcurementError
+from procurement_platform.lake.days import PublishedDay
+from procurement_platform.lake.tables import Table
+from procurement_platform.platform import Platform, platform_for
+from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder
+from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
+from procurement_platform.quality.crashes import Crash, RunLog
+from procurement_platform.quality.report import crash_row
+from procurement_platform.settings import Settings
+
+Rows = Iterator[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """How a day's run ended. `error` is one line where it failed; `seconds` is wall time."""
+
+    run_date: dt.date
+    run_id: str
+    error: str | None
+    seconds: float
+    published: PublishedDay | None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error is None
+
+
+def check_run_date(settings: Settings, run_date: dt.date) -> None:
+    """Raises ConfigurationError where the platform has no partition for a date."""
+    if run_date < settings.start_date:
+        raise ConfigurationError(
+            f"{run_date} is before the first run date {settings.start_date}: set PROCUREMENT_START_DATE to an earlier date"
+        )
+    if run_date > settings.today():
+        raise ConfigurationError(f"{run_date} is in the future: the last run date is today, {settings.today()} ({settings.timezone})")
+
+
+def run_day(
+    settings: Settings, run_date: dt.date, *, refresh_reference: bool = False, on_step: Callable[[str], None] | None = None
+) -> DayResult:
+    """Runs the day's job in this process, as one Dagster run in the event log of the home.
+
+    Raises:
+        DayBusy: another run holds the day; nothing was done.
+    """
+    check_run_date(settings, run_date)
+    from procurement_platform.procurement import running  # Dagster takes a second to import: commands that only read do without
+
+    return running.run_day(settings, run_date, refresh_reference=refresh_reference, on_step=on_step)
+
+
+def published_day(platform: Platform, run_date: dt.date) -> PublishedDay:
+    """The day as buyers see it.
+
+    Raises:
+        ProcurementError: the day was never published.
+    """
+    day = platform.days.get(DOMAIN, run_date)
+    if day is None:
+        crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
+        why = f"its last run crashed ({crash.message})" if crash else "it was never run"
+        raise ProcurementError(f"{run_date} is not published: {why}. Run it: procurement run {run_date}")
+    return day
+
+
+def orders(platform: Platform, run_date: dt.date, supplier: str | None = None) -> Rows:
+    """The published supplier orders of a day, in the order of supplier and SKU."""
+    for row in _rows(platform, published_day(platform, run_date), SUPPLIER_ORDERS):
+        if supplier is None or row["supplier_id"] == supplier:
+            yield row
+
+
+def demand(platform: Platform, run_date: dt.date) -> Rows:
+    """The published net demand of a day, in the order of market and SKU."""
+    yield from _rows(platform, published_day(platform, run_date), NET_DEMAND)
+
+
+def exceptions(platform: Platform, run_date: dt.date) -> Rows:
+    """The day's report: what its published run found, and the crash of its last run where that failed or was killed."""
+    log = RunLog(platform.database, DOMAIN)
+    notice_killed(platform, run_date)
+    crash = log.standing_crash(run_date)
+    day = platform.days.get(DOMAIN, run_date)
+    if day is None:
+        if crash is None:
+            published_day(platform, run_date)
+        rows: list[dict[str, object]] = []
+    else:
+        stable = f"{exceptions_folder(run_date)}/exceptions.csv"
+        report = next(file for file in day.manifest if file.stable == stable)
+        rows = pq.read_table(platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS)).to_pylist()
+    line = crash_row(crash) if crash else None
+    for row in rows:
+        if line is not None and (str(row["rule"]), str(row["severity"])) > (str(line["rule"]), str(line["severity"])):
+            yield line
+            line = None
+        yield row
+    if line is not None:
+        yield line
+
+
+def crashes(platform: Platform, run_date: dt.date | None = None) -> list[Crash]:
+    """Every crash there ever was, or those of a day."""
+    return list(RunLog(platform.database, DOMAIN).history(run_date))
+
+
+def notice_killed(platform: Platform, run_date: dt.date) -> None:
+    """Records a run of the day that says it runs while nobody holds the day's lock: it was killed."""
+    from procurement_platform.database.locks import DayLock
+    from procurement_platform.errors import DayBusy
+
+    log = RunLog(platform.database, DOMAIN)
+    for _, run_id in log.running(run_date):
+        try:
+            lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: looking for killed runs")
+        except DayBusy:
+            return
+        try:
+            log.killed(run_date, run_id)
+        finally:
+            lock.release()
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """A file a market sent for a day, or one it should have sent."""
+
+    run_date: dt.date
+    feed: str
+    market: str
+    file: str
+    state: str
+    sent_at: dt.datetime | None
+    rows: int | None
+    accepted: int | None
+    quarantined: int | None
+    duplicates: int | None
+    note: str
+
+
+def files(platform: Platform, run_date: dt.date) -> list[FileLine]:
+    """The day's files, in use or not, and those still expected (`missing` once the market's cut-off has passed)."""
+    known = platform.ledger.files(run_date)
+    lines = [
+        FileLine(run_date, f.feed, f.market, f.file_name, f.state, f.sent_at, f.rows, f.accepted, f.quarantined, f.duplicates, _note(f))
+        for f in known
+    ]
+    seen = {f.file_name for f in known}
+    for feed in ("orders", "stock"):
+        for name in platform.lake.files(f"inbox/{feed}/{run_date.isoformat()}"):
+            if name not in seen and not name.startswith((".", "_")) and not name.endswith((".tmp", ".part")):
+                market = name.split(".")[0].split("__")[0]
+                lines.append(
+                    FileLine(run_date, feed, market, name, "waiting", None, None, None, None, None, "in the inbox; the next run takes it")
+                )
+    have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
+    for market, feed, cutoff in expected(platform, run_date):
+        if (feed, market) not in have:
+            late = dt.datetime.now(dt.UTC) >= cutoff
+            note = f"cut-off {cutoff:%Y-%m-%d %H:%M} UTC{' has passed' if late else ''}"
+            lines.append(FileLine(run_date, feed, market, "", "missing" if late else "expected", None, None, None, None, None, note))
+    return sorted(lines, key=lambda line: (line.feed, line.market, line.file, line.state))
+
+
+def expected(platform: Platform, run_date: dt.date) -> list[tuple[str, str, dt.datetime]]:
+    """Which files a day should have: market, feed, and the cut-off: the market's time of day after the run date, in UTC."""
+    from zoneinfo import ZoneInfo
+
+    with platform.database.transaction() as connection:
+        rows = connection.execute(
+            """
+            SELECT market, timezone, sends_orders, sends_stock, orders_cutoff, stock_cutoff FROM reference.markets
+            WHERE (active_from IS NULL OR active_from <= %(day)s) AND (active_to IS NULL OR active_to >= %(day)s) ORDER BY market
+            """,
+            {"day": run_date},
+        ).fetchall()
+    found = []
+    for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in rows:
+        for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff)):
+            if sends:
+                # The day's orders are complete when the day is over: the cut-off is in the morning after.
+                at = dt.datetime.combine(run_date + dt.timedelta(days=1), cutoff, ZoneInfo(zone))
+                found.append((market, feed, at.astimezone(dt.UTC)))
+    return found
+
+
+def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None = None, feed: str | None = None) -> str:
+    """Takes a file out of its day. `name` is its name as sent or its ledger id; returns what was withdrawn, in words.
+
+    Raises:
+        ProcurementError: no file, or several, are meant.
+    """
+    if not why.strip():
+        raise ProcurementError("say why the file is withdrawn: --why 'text'")
+    found = [
+        f
+        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("accepted", "rejected"))
+        if name in (f.file_id, f.file_name) and feed in (None, f.feed)
+    ]
+    if len(found) != 1:
+        which = ", ".join(f"{f.feed} {f.run_date} {f.file_id}" for f in found[:5])
+        raise ProcurementError(
+            f"{name} is no file in use: see `procurement files DATE`"
+            if not found
+            else f"{name} is {len(found)} files ({which}): name it by its id"
+        )
+    file = found[0]
+    platform.ledger.withdraw(file, os.environ.get("USER") or f"uid {os.getuid()}", why.strip())
+    return f"{file.file_name} ({file.feed}, {file.run_date})"
+
+
+def _note(file: object) -> str:
+    state, reason, notes = file.state, file.reason, file.notes  # type: ignore[attr-defined]
+    if state == "withdrawn":
+        return f"withdrawn by {file.withdrawn_by}: {file.withdrawn_why}"  # type: ignore[attr-defined]
+    return str(reason or (notes or "").replace("\n", "; "))
+
+
+def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:
+    for path in platform.publisher.run_files(table, day.run_date, day.tables[table.name]):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
+            yield from batch.to_pylist()
+
+
+def open_platform(settings: Settings) -> Platform:
+    """The process's platform."""
+    return platform_for(settings)
+
+
+Reader = Callable[[Platform, dt.date], Rows]
+READERS: Mapping[str, Reader] = {"orders": orders, "demand": demand, "exceptions": exceptions}

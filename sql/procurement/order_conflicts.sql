@@ -1,0 +1,29 @@
+-- Order rows with the same key and different content, for the quarantine. The row is given by its contract fields, as a JSON object:
+-- text holds no control characters (the contract refuses them), so that quotes and backslashes are all there is to escape.
+SELECT
+  l.run_date,
+  CAST('orders' AS varchar) AS feed,
+  l.market,
+  l.file_id,
+  f.file,
+  l.row_number,
+  CAST('CONFLICTING_ORDER' AS varchar) AS rule,
+  'order ' || l.order_id || COALESCE(' line ' || CAST(l.line_number AS varchar), ' SKU ' || l.sku)
+    || ' was sent with different content: send the one that is right in a new file, and the other one no more' AS reasons,
+  l.sku,
+  l.quantity,
+  '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')
+    || '","line_number":' || COALESCE(CAST(l.line_number AS varchar), 'null')
+    || ',"market":"' || REPLACE(REPLACE(l.market, '\', '\\'), '"', '\"')
+    || '","sku":"' || REPLACE(REPLACE(l.sku, '\', '\\'), '"', '\"')
+    || '","quantity":"' || CAST(l.quantity AS varchar)
+    || '","unit_price":"' || CAST(l.unit_price AS varchar)
+    || '","currency":' || COALESCE('"' || REPLACE(REPLACE(l.currency, '\', '\\'), '"', '\"') || '"', 'null')
+    || ',"ordered_at_us":' || CAST(l.ordered_at_us AS varchar)
+    || ',"customer_id":' || COALESCE('"' || REPLACE(REPLACE(l.customer_id, '\', '\\'), '"', '\"') || '"', 'null')
+    || '}' AS row
+FROM order_lines_checked l
+JOIN repeated r ON r.file_id = l.file_id AND r.row_number = l.row_number
+JOIN files f ON f.file_id = l.file_id
+WHERE r.kind = 'CONFLICTING_ORDER'
+ORDER BY f.file, l.file_id, l.row_number

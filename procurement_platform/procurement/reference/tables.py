@@ -181,7 +181,7 @@ SUPPLIER_PRODUCTS = ReferenceTable(
         ),
         _quantity("moq", "The least units an order may have."),
         _quantity("pack_size", "Units in a pack: orders are multiples of it.", "1", above=True),
-        _quantity("max_order_quantity", "The most units an order may have; empty: no limit.", None),
+        _quantity("max_order_quantity", "The most units an order may have; empty: no limit.", None, above=True),
         ReferenceColumn("lead_time_days", "integer", "Days from order to delivery.", required=True, default="0", low=0, high=MAX_DAYS),
         ReferenceColumn(
             "rounding", "varchar", "How a quantity becomes a multiple of the pack.", required=True, default="up", choices=("up",)
@@ -212,7 +212,7 @@ PLANNING_PARAMETERS = ReferenceTable(
         _quantity("safety_stock", "Units to keep in reserve."),
         _quantity("reorder_point", "Units at which to order again (unused by `net_requirement`).", None),
         _quantity("order_up_to", "Units to order up to (unused by `net_requirement`).", None),
-        _quantity("reorder_quantity", "Units to order at a time (unused by `net_requirement`).", None),
+        _quantity("reorder_quantity", "Units to order at a time (unused by `net_requirement`).", None, above=True),
     ),
     key=("sku", "market"),
     foreign_keys=(ForeignKey("sku", "products"), ForeignKey("market", "markets")),

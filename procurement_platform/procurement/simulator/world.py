@@ -55,7 +55,7 @@ class World:
         rate, places = RATES.get(market.currency, (1.0, 2))
         least = 10 ** (4 - places)
         prices = np.rint(self.cost * _MARK_UP * rate * 10**places).astype(np.int64)
-        return np.maximum(prices, 1) * np.int64(least)
+        return np.asarray(np.maximum(prices, 1) * least, np.int64)
 
     def lines(self, orders: int) -> dict[str, int]:
         """Order lines per market: their sizes' shares, adding up to `orders` exactly."""

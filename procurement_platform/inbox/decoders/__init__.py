@@ -1,0 +1,98 @@
+"""Decoders: from a file's bytes to frames, in bounded memory, with every row's number.
+
+A decoder is made for one file, tells its columns and their types, and then yields batches of the columns asked for.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.identity import Format
+from procurement_platform.inbox.task import Limits
+
+BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small enough to hold several of
+SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
+
+
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row that could not be read at all. `sent` is what there is of it, as JSON."""
+
+    row_number: int
+    reason: str
+    sent: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a file. `numbers` (UInt32 or Int64) holds their row numbers where `first_row`, `first_row` + 1, … does not.
+
+    `whole` gives the rows at some positions of the frame with all the columns of the file.
+    """
+
+    frame: pl.DataFrame
+    first_row: int
+    whole: Callable[[pl.Series], pl.DataFrame]
+    numbers: pl.Series | None = None
+    broken: list[BrokenRow] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.frame.height + len(self.broken)
+
+
+class Decoder(Protocol):
+    """Reads one file. `schema` tells its columns; `batches` yields those asked for, under the file's own names."""
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]: ...
+
+    def batches(self, columns: Collection[str]) -> Iterator[Batch]: ...
+
+
+def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:
+    """The decoder for a file of a format.
+
+    Raises:
+        InvalidFile: it cannot be read as that format, or is larger than a limit.
+    """
+    match form:
+        case "avro":
+            from procurement_platform.inbox.decoders.avro import open_avro
+
+            return open_avro(path, limits)
+        case _:
+            raise InvalidFile(f"is of the format {form}, which cannot be read")
+
+
+def as_json(frame: pl.DataFrame) -> pl.Series:
+    """Each row of a frame as a JSON object; cells longer than 1,000 characters are cut, with their length told."""
+    cells = [_shown(name, dtype) for name, dtype in frame.schema.items()]
+    if not cells:
+        return pl.repeat("{}", frame.height, dtype=pl.String, eager=True)
+    return frame.select(pl.struct(cells).struct.json_encode().alias("row")).to_series()
+
+
+def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if dtype.is_integer() or dtype == pl.Boolean:
+        return column
+    if isinstance(dtype, pl.Datetime):
+        return column.dt.to_string("iso")
+    if dtype == pl.Binary:
+        text = column.bin.slice(0, SHOWN_CHARACTERS).bin.encode("hex")
+    elif dtype.is_nested():
+        text = (pl.struct(column) if not isinstance(dtype, pl.Struct) else column).struct.json_encode()
+    else:
+        text = column.cast(pl.String)
+    length = text.str.len_chars()
+    return (
+        pl.when(length > SHOWN_CHARACTERS)
+        .then(pl.concat_str(text.str.slice(0, SHOWN_CHARACTERS), pl.lit("… ("), length.cast(pl.String), pl.lit(" characters)")))
+        .otherwise(text)
+        .alias(name)
+    )

@@ -1,0 +1,202 @@
+"""Avro: flat records through polars, a chunk of blocks at a time; anything else through fastavro, a row at a time.
+
+polars believes what a block declares: it stops after the declared rows and never looks whether bytes are left. So each chunk gets one more
+row at its end, which comes out right only if exactly the declared rows were read before it.
+"""
+
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.container import Block, Header, blocks, encode_block, encode_bytes, encode_header, encode_long, read_header
+from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder
+from procurement_platform.inbox.task import Limits
+
+_LAST_ROW = "\x00the row after the last\x00"
+_WIDTHS = {"boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
+_MAX_PRECISION = 38
+
+
+def open_avro(path: Path, limits: Limits) -> Decoder:
+    """The decoder that fits the file's schema.
+
+    Raises:
+        InvalidFile: no Avro container file, or no record of columns in it.
+    """
+    with path.open("rb") as file:
+        header = read_header(file)
+        start = file.tell()
+    fields = header.schema.get("fields") if isinstance(header.schema, dict) and header.schema.get("type") == "record" else None
+    if not isinstance(fields, list) or not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in fields):
+        raise InvalidFile("holds no records: its Avro schema must be a record with a field per column")
+    names = [each["name"] for each in fields]
+    if len(names) > limits.max_columns:
+        raise InvalidFile(
+            f"has {len(names)} columns, more than {limits.max_columns}; leave out those nobody asked for (PROCUREMENT_MAX_COLUMNS)"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidFile(f"has the column {twice[:80]!r} twice; send it once")
+    layout = _flat_layout(fields)
+    if layout is None:
+        from procurement_platform.inbox.decoders.avro_rows import AvroRows
+
+        return AvroRows(path, header, start, limits)
+    return AvroColumns(path, header, start, limits, layout)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Of a flat record: the least bytes of a row, the row after the last, and the column that tells it."""
+
+    least_row_bytes: int
+    last_row: bytes
+    teller: str
+
+
+class AvroColumns:
+    """Flat records, by polars."""
+
+    def __init__(self, path: Path, header: Header, start: int, limits: Limits, layout: _Layout) -> None:
+        self._path = path
+        self._header = header
+        self._start = start
+        self._limits = limits
+        self._layout = layout
+        self._head = encode_header(header)
+        try:
+            self.schema = dict(pl.read_avro(io.BytesIO(self._head)).schema)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
+            raise InvalidFile(f"has an Avro schema that cannot be read: {str(problem)[:200]}") from problem
+
+    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+        wanted = [name for name in self.schema if name in columns]
+        complete = len(wanted) == len(self.schema)
+        for chunk in self._chunks():
+            frame = self._decode(chunk, None if complete else wanted)
+
+            def whole(rows: pl.Series, chunk: list[Block] = chunk, frame: pl.DataFrame = frame) -> pl.DataFrame:
+                return (frame if complete else self._decode(chunk, None))[rows]
+
+            yield Batch(frame, chunk[0].first_row, whole)
+
+    def _chunks(self) -> Iterator[list[Block]]:
+        limits = self._limits
+        chunk: list[Block] = []
+        size = 0
+        with self._path.open("rb", buffering=1024 * 1024) as file:
+            file.seek(self._start)
+            for block in blocks(
+                file,
+                self._header,
+                least_row_bytes=self._layout.least_row_bytes,
+                max_block_bytes=limits.max_block_bytes,
+                max_bytes=limits.max_decoded_bytes,
+                max_rows=limits.max_rows_per_file,
+            ):
+                if chunk and size + len(block.data) > BATCH_BYTES:
+                    yield chunk
+                    chunk, size = [], 0
+                chunk.append(block)
+                size += len(block.data)
+        if chunk:
+            yield chunk
+
+    def _decode(self, chunk: list[Block], columns: list[str] | None) -> pl.DataFrame:
+        try:
+            return self._read(chunk, columns)
+        except _Damaged as problem:
+            for block in chunk if len(chunk) > 1 else ():
+                try:
+                    self._read([block], columns)
+                except _Damaged as cause:
+                    raise InvalidFile(f"is damaged in {block}: {cause}; send it again") from cause
+            raise InvalidFile(f"is damaged in {chunk[0]}: {problem}; send it again") from problem
+
+    def _read(self, chunk: list[Block], columns: list[str] | None) -> pl.DataFrame:
+        layout = self._layout
+        rows = sum(block.rows for block in chunk)
+        data = b"".join((*(block.data for block in chunk), layout.last_row))
+        container = io.BytesIO(self._head + encode_block(rows + 1, data, self._header.sync))
+        asked = columns if columns is None or layout.teller in columns else [*columns, layout.teller]
+        try:
+            frame = pl.read_avro(container, columns=asked)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
+            raise _Damaged("its rows cannot be read") from problem
+        if frame.height != rows + 1 or frame[layout.teller][-1] != _LAST_ROW:
+            raise _Damaged("its rows do not fill it exactly")
+        return frame.select(columns or frame.columns).head(rows)
+
+
+class _Damaged(Exception):
+    """Blocks whose bytes do not decode to the rows they declare."""
+
+
+def _flat_layout(fields: list[dict[str, Any]]) -> _Layout | None:
+    """The layout of records that polars reads right, None where it does not (nested, maps, wide unions, references)."""
+    least, last_row, teller = 0, io.BytesIO(), None
+    for each in fields:
+        declared = each.get("type")
+        optional = isinstance(declared, list)
+        if isinstance(declared, list):
+            others = [branch for branch in declared if branch != "null"]
+            if len(declared) != 2 or len(others) != 1:  # noqa: PLR2004  one type or null
+                return None
+            branch = others[0]
+        else:
+            branch = declared
+        width = _width(branch)
+        if width is None:
+            return None
+        least += 1 if optional else width
+        if teller is None and _is_text(branch):
+            teller = str(each["name"])
+            last_row.write(encode_long(declared.index(branch)) if optional else b"")
+            last_row.write(encode_bytes(_LAST_ROW.encode()))
+        elif optional:
+            last_row.write(encode_long(declared.index("null")))
+        else:
+            last_row.write(bytes(width))
+    return None if teller is None else _Layout(least, last_row.getvalue(), teller)
+
+
+def _is_text(branch: Any) -> bool:
+    return branch == "string" or (isinstance(branch, dict) and branch.get("type") == "string" and "logicalType" not in branch)
+
+
+def _width(branch: Any) -> int | None:
+    """The least bytes a value takes, None for a type that polars is not asked to read."""
+    if isinstance(branch, str):
+        return _WIDTHS.get(branch)
+    if not isinstance(branch, dict):
+        return None
+    precision = branch.get("precision", 1)
+    if branch.get("logicalType") == "decimal" and not (isinstance(precision, int) and 1 <= precision <= _MAX_PRECISION):
+        return None
+    match branch.get("type"):
+        case "fixed":
+            size = branch.get("size")
+            return size if isinstance(size, int) and 0 < size <= 16 else None  # noqa: PLR2004  a decimal's 128 bits
+        case "enum":
+            return 1 if branch.get("symbols") else None
+        case str() as name if "items" not in branch:
+            return _WIDTHS.get(name)
+        case _:
+            return None
+
+
+def read_blocks(file: IO[bytes], header: Header, limits: Limits) -> Iterator[Block]:
+    """The blocks of a file whose rows have no least size."""
+    return blocks(
+        file,
+        header,
+        least_row_bytes=0,
+        max_block_bytes=limits.max_block_bytes,
+        max_bytes=limits.max_decoded_bytes,
+        max_rows=limits.max_rows_per_file,
+    )

@@ -1,0 +1,211 @@
+"""The decoding processes of one platform process: started when needed, reused, replaced when a file takes one down."""
+
+import contextlib
+import heapq
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from procurement_platform.errors import ProcurementError
+from procurement_platform.inbox import words
+from procurement_platform.inbox.intake import give_up
+from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform.project import CHECKOUT
+
+_WORTH_ANOTHER_BYTES = 8 * 1024 * 1024  # less than this is decoded sooner than another process starts
+_SECONDS_TO_END = 5.0
+_FAILURES_TAKEN = 3
+_LAST_WORDS_BYTES = 4096
+_ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",  # one file, one processor: files are what runs side by side
+    "OMP_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve address space that the memory limit would count
+    "MALLOC_ARENA_MAX": "2",
+    "RUST_BACKTRACE": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class DecoderPool:
+    """Decodes files in up to `processes` processes, each of which may take `memory_mib` beyond what it holds when idle.
+
+    One `run` at a time; another one waits for it. Processes end with `close`, and with this process however it ends.
+    """
+
+    def __init__(self, processes: int, memory_mib: int) -> None:
+        self._processes = processes
+        self._memory_mib = memory_mib
+        self._idle: list[_Process] = []
+        self._busy: list[_Process] = []
+        self._failures = 0  # processes in a row that ended before they looked at a file
+        self._lock = threading.Lock()
+
+    def run(self, tasks: Iterable[DecodeTask]) -> Iterator[DecodeOutcome]:
+        """Decodes the files, the biggest first; outcomes come in the order of the tasks, each as soon as those before it are there.
+
+        A process that dies over a file rejects that file and no other. Leaving the iterator early ends what is under way.
+        """
+        listed = list(tasks)
+        with self._lock:
+            try:
+                yield from self._run(listed)
+            finally:
+                for process in self._busy:
+                    process.kill()
+                self._busy.clear()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        with self._lock:
+            for process in self._idle:
+                process.close()
+            self._idle.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, tasks: list[DecodeTask]) -> Iterator[DecodeOutcome]:
+        sizes = [_size(task) for task in tasks]
+        waiting = [(-size, index) for index, size in enumerate(sizes)]
+        heapq.heapify(waiting)
+        done: dict[int, DecodeOutcome] = {}
+        for index in range(len(tasks)):
+            while index not in done:
+                self._hand_out(tasks, waiting)
+                done.update(self._collect(tasks, waiting))
+            yield done.pop(index)
+
+    def _hand_out(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]]) -> None:
+        while waiting and len(self._busy) < self._processes:
+            worth = not self._busy or sum(-size for size, _ in waiting) > _WORTH_ANOTHER_BYTES
+            process = self._idle.pop() if self._idle else _Process(self._memory_mib) if worth else None
+            if process is None:
+                return
+            _, index = heapq.heappop(waiting)
+            process.give(index, tasks[index])
+            self._busy.append(process)
+
+    def _collect(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]]) -> dict[int, DecodeOutcome]:
+        """Waits until a process has something to say; the outcomes that came of it, by task."""
+        ready, _, _ = select.select([process.output for process in self._busy], [], [])
+        outcomes: dict[int, DecodeOutcome] = {}
+        for process in [each for each in self._busy if each.output in ready]:
+            process.hear()
+            if process.outcome is not None:
+                self._busy.remove(process)
+                self._idle.append(process)
+                self._failures = 0
+                outcomes[process.index] = process.outcome
+            elif process.ended:
+                self._busy.remove(process)
+                if process.started:
+                    outcomes[process.index] = give_up(tasks[process.index], process.cause())
+                else:
+                    self._never_started(process)
+                    heapq.heappush(waiting, (-_size(tasks[process.index]), process.index))
+        return outcomes
+
+    def _never_started(self, process: "_Process") -> None:
+        """A process that ended before it looked at its file (say, its thread of origin ended): the file is not to blame, and goes to another."""
+        self._failures += 1
+        if self._failures > _FAILURES_TAKEN + self._processes:
+            raise ProcurementError(f"decoding processes do not start: {process.last_words()}; see `procurement doctor`")
+
+
+class _Process:
+    """One decoding process and the pipes to it. What it has said of its task is in `started`, `outcome`, `ended`."""
+
+    def __init__(self, memory_mib: int) -> None:
+        self._memory_mib = memory_mib
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the process
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "procurement_platform.inbox.worker", str(memory_mib)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            env=os.environ | _ENVIRONMENT,
+            cwd=CHECKOUT,
+            bufsize=0,
+        )
+        self._input, self.output = self._popen.stdin, self._popen.stdout
+        self._heard = b""
+        self.index = -1
+        self.started = self.ended = False
+        self.outcome: DecodeOutcome | None = None
+
+    def give(self, index: int, task: DecodeTask) -> None:
+        self.index, self.started, self.outcome = index, False, None
+        message = memoryview(task.to_json().encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # that it ended is heard on the other pipe
+            while message and self._input is not None:
+                message = message[self._input.write(message) :]
+
+    def hear(self) -> None:
+        """Takes in what it has to say, of which there is something.
+
+        Raises:
+            ProcurementError: the machine, not the file, keeps it from working (a full disk, no right to write).
+        """
+        said = os.read(self.output.fileno(), 1 << 20) if self.output is not None else b""
+        if not said:
+            self.ended = True
+            self.close()
+            return
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        for line in lines:
+            word, _, text = line.partition(b" ")
+            match word.decode():
+                case words.STARTED:
+                    self.started = True
+                case words.OUTCOME:
+                    self.outcome = DecodeOutcome.from_json(text.decode())
+                case words.FAILED:
+                    raise ProcurementError(text.decode())
+
+    def cause(self) -> str:
+        """Why a file's process died over it, to be said after the file's name."""
+        code = self._popen.returncode
+        if code == -signal.SIGXCPU:
+            return "keeps the decoder busy far longer than its size allows: write it anew, as CSV or plain Avro"
+        how = signal.Signals(-code).name if code < 0 else self.last_words()
+        return f"could not be decoded within {self._memory_mib} MiB ({how}): write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+
+    def last_words(self) -> str:
+        """The last line it wrote to stderr, or how it ended."""
+        size = self._words.seek(0, os.SEEK_END)
+        self._words.seek(max(0, size - _LAST_WORDS_BYTES))
+        lines = [line for line in self._words.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1].strip()[:200] if lines else f"exit code {self._popen.returncode}"
+
+    def close(self) -> None:
+        """Lets it end, makes it where it does not, and waits for it."""
+        if self._input is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._input.close()
+        try:
+            self._popen.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        if self.output is not None:
+            self.output.close()
+
+    def kill(self) -> None:
+        self._popen.kill()
+        self.close()
+
+
+def _size(task: DecodeTask) -> int:
+    try:
+        return os.stat(task.source).st_size
+    except OSError:
+        return _WORTH_ANOTHER_BYTES

@@ -1,0 +1,107 @@
+"""What a decoding process is asked, and what it answers: plain values that travel as one line of JSON each."""
+
+import dataclasses
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from procurement_platform.inbox.identity import Format
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings of the same names that bound what a file may hold; see `procurement_platform.settings`."""
+
+    max_file_bytes: int
+    max_decoded_bytes: int
+    max_block_bytes: int
+    max_rows_per_file: int
+    max_columns: int
+    max_cell_characters: int
+    max_quantity: int
+    max_unit_price: int
+    order_window_days: int
+
+    @classmethod
+    def of(cls, settings: object) -> Self:
+        """The limits among the platform's settings (any object with these attributes)."""
+        return cls(**{each.name: getattr(settings, each.name) for each in dataclasses.fields(cls)})
+
+    def named(self, name: str) -> int:
+        value: int = getattr(self, name)
+        return value
+
+
+@dataclass(frozen=True)
+class DecodeTask:
+    """One file to decode. Paths are absolute and local; `source` may be any fsspec URL.
+
+    `raw_folder` is where an accepted file's bytes go (None: the source already is the raw copy, and stays), `rejected_folder` where a
+    rejected one's go; each as `{name}.{file_id}.{format}`. Parquet goes to `lines_folder` and `quarantine_folder`.
+    `columns` are the lines table's columns with their SQL types; `products` is a Parquet file with `sku`, `active_from`, `active_to`.
+    """
+
+    feed: str
+    run_date: dt.date
+    market: str
+    timezone: str
+    name: str
+    file_name: str
+    format: Format
+    source: str
+    raw_folder: str | None
+    rejected_folder: str
+    lines_folder: str
+    quarantine_folder: str
+    contract: str
+    columns: dict[str, str]
+    products: str
+    limits: Limits
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self) | {"run_date": self.run_date.isoformat()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        values = json.loads(text)
+        values["run_date"] = dt.date.fromisoformat(values["run_date"])
+        values["limits"] = Limits(**values["limits"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class DecodeOutcome:
+    """What became of a file.
+
+    `unsettled`: it changed while it was read; nothing was kept, look again. `rows` = `accepted` + `quarantined` (duplicates are found later).
+    The quantities are the sums of the contract's measure as decimal text, `quarantined_quantity` over rows where it is valid.
+    `raw_path` is where the bytes as sent now are (None: not kept, the file is larger than the limit). `notes` are told to people, one a line.
+    """
+
+    status: Literal["accepted", "rejected", "unsettled"]
+    reason: str | None = None
+    sha256: str = ""
+    size: int = 0
+    file_id: str = ""
+    raw_path: str | None = None
+    rows: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    accepted_quantity: str = "0"
+    quarantined_quantity: str = "0"
+    lines_files: tuple[str, ...] = ()
+    quarantine_files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    peak_memory_mib: int = 0
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        values: dict[str, Any] = json.loads(text)
+        for each in ("lines_files", "quarantine_files", "notes"):
+            values[each] = tuple(values[each])
+        return cls(**values)

@@ -1,0 +1,191 @@
+"""How a file's column becomes a field's exact value: which types are read as what, and in which words a value is shown."""
+
+import datetime as dt
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.contracts import Field
+
+CONTROL = r"[\x00-\x1f\x7f\u{80}-\u{9f}]"
+SHOWN_CHARACTERS = 60
+
+# Milliseconds of the years 1 to 9999: beyond them neither calendar arithmetic nor people can follow.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+_LONG_DECIMAL = 38
+_INSTANT = (
+    r"^\s*(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)"
+    r"(?P<offset>[Zz]|[+-](?:0\d|1[0-4]):?[0-5]\d)?\s*$"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a field is read from a column of one file.
+
+    `value` turns the file's column into the field's type, null where it cannot; `converts` says whether it might, and then the column as sent is
+    kept under `source`. `absent` (nothing was sent) and `shown` (the value in a reason) refer to `source`; `expected` says what would have been right.
+    """
+
+    field: Field
+    column: str
+    value: pl.Expr
+    converts: bool
+    expected: str = ""
+    blank_is_absent: bool = False
+
+    @property
+    def target(self) -> str:
+        return f"={self.field.name}"
+
+    @property
+    def source(self) -> str:
+        return f"?{self.field.name}" if self.converts else self.target
+
+    @property
+    def absent(self) -> pl.Expr:
+        source = pl.col(self.source)
+        return source.is_null() | (source.str.strip_chars() == "") if self.blank_is_absent else source.is_null()
+
+    def shown(self, zone: str) -> pl.Expr:
+        if self.field.kind == "instant" and not self.converts:
+            return local_time(pl.col(self.source), zone)
+        return shown(pl.col(self.source).cast(pl.String))
+
+
+def reading(field: Field, column: str, dtype: pl.DataType, zone: str) -> Reading:
+    """How to read a field from a column of this type; `zone` is where times without an offset are.
+
+    Raises:
+        InvalidFile: the type has no exact meaning for the field (floats for decimals, plain numbers for instants, …).
+    """
+    source = pl.col(column)
+    if dtype == pl.Null:
+        return Reading(field, column, source.cast(typed(field)), converts=False)
+    if dtype == pl.Categorical or isinstance(dtype, pl.Enum):
+        source, dtype = source.cast(pl.String), pl.String()
+    blank = dtype == pl.String
+    match field.kind:
+        case "text":
+            if dtype == pl.String:
+                return Reading(field, column, source, converts=False, blank_is_absent=True)
+            if dtype.is_integer():
+                return Reading(field, column, source.cast(pl.String), converts=False, blank_is_absent=True)
+            remedy = "send it as text"
+        case "integer":
+            expected = "a whole number of at most 9 digits"
+            if dtype == pl.Int32:
+                return Reading(field, column, source, converts=False)
+            if dtype.is_integer():
+                return Reading(field, column, source.cast(pl.Int32, strict=False), converts=True, expected=expected)
+            if dtype == pl.String:
+                value = pl.when(source.str.contains(r"^\s*-?\d{1,9}\s*$")).then(source.str.strip_chars().cast(pl.Int32, strict=False))
+                return Reading(field, column, value, converts=True, expected=expected, blank_is_absent=True)
+            remedy = "send it as a whole number"
+        case "decimal":
+            expected = f"a number with at most {field.precision - field.scale} digits before and {field.scale} after the decimal point"
+            value = _decimal(field, source, dtype)
+            if value is not None:
+                own = dtype == pl.Decimal(field.precision, field.scale)
+                return Reading(field, column, value, converts=not own, expected=expected, blank_is_absent=blank)
+            remedy = f"send decimal({field.precision},{field.scale}), a whole number or text: floating point is not exact"
+        case "instant":
+            expected = f"a time such as 2025-12-20T14:03:00+01:00, or without an offset one that exists in {zone}"
+            if isinstance(dtype, pl.Datetime):
+                return Reading(
+                    field,
+                    column,
+                    _micros(source, dtype, zone),
+                    converts=dtype.time_zone is None or dtype.time_unit == "ms",
+                    expected=expected,
+                )
+            if dtype == pl.String:
+                return Reading(field, column, _parsed(source, zone), converts=True, expected=expected, blank_is_absent=True)
+            remedy = "send a timestamp (Avro: timestamp-micros or -millis) or ISO 8601 text"
+    raise InvalidFile(f"has the column {column[:80]} of the type {_in_words(dtype)}: {remedy}")
+
+
+def shown(text: pl.Expr) -> pl.Expr:
+    """A text as it stands in a reason: short, in one line."""
+    clean = text.str.replace_all(CONTROL, "\N{REPLACEMENT CHARACTER}")
+    cut = pl.concat_str(clean.str.slice(0, SHOWN_CHARACTERS), pl.lit("…"))
+    return pl.when(clean.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(clean).fill_null("nothing")
+
+
+def local_time(micros: pl.Expr, zone: str) -> pl.Expr:
+    """UTC microseconds as local time with its offset, in words."""
+    ordinary = micros.is_between(_FIRST_MS * 1000, _LAST_MS * 1000)
+    local = pl.from_epoch(pl.when(ordinary).then(micros), time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    return pl.when(ordinary).then(local.dt.to_string("%Y-%m-%dT%H:%M:%S%:z")).otherwise(micros.cast(pl.String)).fill_null("nothing")
+
+
+def day_start_us(day: dt.date, zone: str) -> int:
+    """When a day begins in a zone, in UTC microseconds; where clocks skip midnight, at the first moment after it."""
+    start = dt.datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+    return (start - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+
+
+def typed(field: Field) -> pl.DataType:
+    """The type a field's values have here; instants are UTC microseconds."""
+    match field.kind:
+        case "text":
+            return pl.String()
+        case "integer":
+            return pl.Int32()
+        case "decimal":
+            return pl.Decimal(field.precision, field.scale)
+        case "instant":
+            return pl.Int64()
+
+
+def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    exact = pl.Decimal(field.precision, field.scale)
+    if dtype == exact:
+        return source
+    if dtype.is_integer():
+        return source.cast(exact, strict=False)
+    if isinstance(dtype, pl.Decimal):
+        value = source.cast(exact, strict=False)
+        if dtype.scale <= field.scale:
+            return value
+        return pl.when(
+            value.cast(pl.Decimal(_LONG_DECIMAL, dtype.scale), strict=False) == source.cast(pl.Decimal(_LONG_DECIMAL, dtype.scale))
+        ).then(value)
+    if dtype == pl.String:
+        digits = rf"^\s*-?0{{0,9}}\d{{1,{field.precision - field.scale}}}(?:\.\d{{1,{field.scale}}}0*)?\s*$"
+        needed = source.str.extract(rf"^\s*(-?\d+(?:\.\d{{1,{field.scale}}})?)")
+        return pl.when(source.str.contains(digits)).then(needed.cast(exact, strict=False))
+    return None
+
+
+def _micros(source: pl.Expr, dtype: pl.Datetime, zone: str) -> pl.Expr:
+    """UTC microseconds of timestamps. Without a zone they are the market's own: of an hour that comes twice the first is meant, one that is skipped is null."""
+    if dtype.time_unit == "ms":
+        source = pl.when(source.to_physical().is_between(_FIRST_MS, _LAST_MS)).then(source)
+    if dtype.time_zone is None:
+        within = source.dt.cast_time_unit("us")
+        ordinary = within.to_physical().is_between(_FIRST_MS * 1000, _LAST_MS * 1000)
+        source = pl.when(ordinary).then(within).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return source.dt.cast_time_unit("us").to_physical()
+
+
+def _parsed(source: pl.Expr, zone: str) -> pl.Expr:
+    """UTC microseconds of ISO 8601 text, null where it is none."""
+    parts = source.str.extract_groups(_INSTANT)
+    date, time, offset = (parts.struct.field(name) for name in ("date", "time", "offset"))
+    full = pl.when(time.str.len_bytes() == len("14:03")).then(time + ":00").otherwise(time)
+    moment = (date + "T" + full).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    local = _micros(moment, pl.Datetime("us"), zone)
+    digits = offset.str.replace(":", "")
+    minutes = digits.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(3, 2).cast(pl.Int64, strict=False)
+    east = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    shift = pl.when(offset.str.to_uppercase() == "Z").then(0).otherwise(east)
+    return pl.when(offset.is_null()).then(local).otherwise(moment.to_physical() - shift * 60_000_000)
+
+
+def _in_words(dtype: pl.DataType) -> str:
+    names = {"Float32": "float", "Float64": "double", "Binary": "bytes", "Int64": "long", "Int32": "int"}
+    text = str(dtype)
+    return names.get(text, text.lower() if len(text) < 40 else text.split("(", maxsplit=1)[0].lower())  # noqa: PLR2004  a nested type's name grows long

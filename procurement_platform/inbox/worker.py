@@ -1,0 +1,205 @@
+"""The decoding process: one file per task, in bounded memory, tasks and outcomes as lines of JSON over stdin and stdout.
+
+Files come from outside: a process of its own holds whatever they do to the decoder. It ends with its parent, may take a declared amount of
+memory and processor time, and leaves nothing behind for a file it rejects but the file's own bytes.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from dataclasses import replace
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox import words
+from procurement_platform.inbox.check import Checker
+from procurement_platform.inbox.contracts import Contract, contract_from_avsc
+from procurement_platform.inbox.decoders import open_decoder
+from procurement_platform.inbox.identity import safe_name
+from procurement_platform.inbox.intake import Taken, Unsettled, take, too_large, unfinished
+from procurement_platform.inbox.output import ParquetOutput
+from procurement_platform.inbox.quarantine import QUARANTINE
+from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+
+MIB = 1024 * 1024
+_PR_SET_PDEATHSIG = 1
+_CPU_SECONDS = 60  # of processor time for any file, and one more for each …
+_CPU_BYTES = 250_000  # … bytes of its size, a tenth of the slowest reader's speed
+
+
+def decode(task: DecodeTask) -> DecodeOutcome:
+    """Takes one file in and reads it whole: hash, raw copy, rows, contract, Parquet."""
+    begun = time.perf_counter()
+    try:
+        taken = take(task)
+    except Unsettled:
+        return DecodeOutcome("unsettled", f"{task.file_name} changed while it was read")
+    taken_at = time.perf_counter()
+    try:
+        outcome = _Pass(task, taken).run()
+    except InvalidFile as problem:
+        outcome = taken.reject(task, str(problem))
+    except MemoryError:
+        outcome = taken.reject(task, "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)")
+    seconds = {"take": taken_at - begun, **outcome.seconds, "all": time.perf_counter() - begun}
+    return replace(outcome, seconds=seconds, peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+class _Pass:
+    """The pass over one file's rows."""
+
+    def __init__(self, task: DecodeTask, taken: Taken) -> None:
+        if taken.path is None:
+            raise too_large(taken, task)
+        if taken.size == 0:
+            raise InvalidFile("is empty, without even a header: send it again")
+        self._task = task
+        self._taken = taken
+        self._seconds: dict[str, float] = {}
+        self._clock = time.perf_counter()
+        self._contract = _contract(task.contract)
+        self._decoder = open_decoder(taken.path, task.format, task.limits)
+        self._checker = Checker(self._contract, self._decoder.schema, task, _active_products(task.products, task.run_date.isoformat()))
+        name = f"{safe_name(task.file_name)}.{taken.file_id}.parquet"
+        known = {"run_date": task.run_date, "file_id": taken.file_id}
+        told = {**known, "feed": task.feed, "market": task.market, "file": task.file_name}
+        self._lines = ParquetOutput(Path(task.lines_folder) / name, unfinished(task.lines_folder, task), task.columns, known)
+        folder = task.quarantine_folder
+        self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
+        self._quantity = [Decimal(0), Decimal(0)]
+        self._other_market = 0
+
+    def run(self) -> DecodeOutcome:
+        try:
+            self._rows()
+            rows = self._lines.rows + self._quarantine.rows
+            if rows and self._other_market == rows:
+                raise InvalidFile(
+                    f"has no row for {self._task.market}: all {rows} rows name another market; send it under its own market's name"
+                )
+            lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
+        except BaseException:
+            self._lines.discard()
+            self._quarantine.discard()
+            raise
+        self._tick("write")
+        raw_path = self._taken.accept(self._task)
+        return DecodeOutcome(
+            status="accepted",
+            sha256=self._taken.sha256,
+            size=self._taken.size,
+            file_id=self._taken.file_id,
+            raw_path=raw_path,
+            rows=rows,
+            accepted=self._lines.rows,
+            quarantined=self._quarantine.rows,
+            accepted_quantity=str(self._quantity[0]),
+            quarantined_quantity=str(self._quantity[1]),
+            lines_files=lines_files,
+            quarantine_files=quarantine_files,
+            notes=self._checker.notes,
+            seconds=self._seconds,
+        )
+
+    def _rows(self) -> None:
+        limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
+        for batch in self._decoder.batches(set(self._checker.columns.values())):
+            self._tick("decode")
+            checked = self._checker.check(batch)
+            self._other_market += checked.other_market
+            self._quantity[0] += _total(checked.lines[measure])
+            self._quantity[1] += _total(checked.quarantine["quantity"])
+            self._tick("check")
+            self._lines.add(checked.lines)
+            self._quarantine.add(checked.quarantine)
+            self._tick("write")
+            if self._lines.rows + self._quarantine.rows > limit:
+                raise InvalidFile(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+        self._tick("decode")
+
+    def _tick(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + now - self._clock
+        self._clock = now
+
+
+def main() -> None:
+    """Serves tasks until stdin ends. Its one argument is the memory in MiB it may take beyond what it holds when idle."""
+    _end_with_parent()
+    memory_mib = int(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # nothing else may write among the answers
+    _warm_up()
+    _limit_memory(memory_mib)
+    for line in sys.stdin:
+        task = DecodeTask.from_json(line)
+        _limit_time(task)
+        print(words.STARTED, file=answers, flush=True)
+        try:
+            print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
+        except OSError as problem:  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
+            print(words.FAILED, f"{task.file_name} cannot be taken in: {' '.join(str(problem).split())}", file=answers, flush=True)
+
+
+@lru_cache(maxsize=8)
+def _contract(avsc: str) -> Contract:
+    return contract_from_avsc(avsc)
+
+
+@lru_cache(maxsize=4)
+def _active_products(path: str, run_date: str) -> pl.Series:
+    """The SKUs active on a date; both ends of a product's time are inclusive, and an empty one is open."""
+    day = pl.lit(run_date).str.to_date()
+    products = pl.read_parquet(path, columns=["sku", "active_from", "active_to"], memory_map=False)
+    active = (pl.col("active_from").is_null() | (pl.col("active_from") <= day)) & (
+        pl.col("active_to").is_null() | (pl.col("active_to") >= day)
+    )
+    return products.filter(active)["sku"].unique().sort()
+
+
+def _total(quantities: pl.Series) -> Decimal:
+    """An exact sum: polars adds in 128 bits, which no number of rows within the limits exceeds."""
+    total = quantities.cast(pl.Decimal(38, 3)).sum()
+    return total if isinstance(total, Decimal) else Decimal(0)
+
+
+def _end_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def _warm_up() -> None:
+    """Starts the libraries' threads, so that their stacks count as held when idle."""
+    pl.DataFrame({"a": [1, 2]}).lazy().filter(pl.col("a") > 1).collect()
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _limit_memory(memory_mib: int) -> None:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        held = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + memory_mib * MIB,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time(task: DecodeTask) -> None:
+    """A file that makes a decoder turn for ever ends the process, which its parent then sees."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    size = os.stat(task.source).st_size if "://" not in task.source and os.path.exists(task.source) else task.limits.max_file_bytes
+    seconds = int(used.ru_utime + used.ru_stime) + _CPU_SECONDS + size // _CPU_BYTES
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()

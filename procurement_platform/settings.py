@@ -140,6 +140,12 @@ class Settings(BaseSettings):
         return self.run_date or self.today()
 
 
+def variable(field: str) -> str:
+    """The environment variable that sets a field."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PROCUREMENT_{field.upper()}"
+
+
 def load_settings() -> Settings:
     """Settings from the environment as it is now.
 

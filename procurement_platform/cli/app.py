@@ -1,0 +1,104 @@
+"""The command's entry: its sub-commands, and the one place where errors become a line and an exit code.
+
+Exit codes: 0 done; 1 an error or a failed day; 2 wrong usage; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from procurement_platform.cli import (
+    backfill,
+    demand,
+    doctor,
+    env,
+    exceptions,
+    files,
+    orders,
+    put,
+    reference,
+    run,
+    stop,
+    ui,
+)
+from procurement_platform.errors import ProcurementError
+
+MAX_PROBLEMS = 50
+
+app = typer.Typer(
+    name="procurement",
+    help="The procurement day: market files in, supplier orders out.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"procurement {version('procurement-platform')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")] = False,
+    _version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """The procurement day: market files in, supplier orders out."""
+    _State.debug = debug
+
+
+class _State:
+    debug = False
+
+
+DAY, RESULTS, INPUT, MACHINE = "The day", "Results", "What goes in", "The machine"
+
+app.command("run", rich_help_panel=DAY)(run.run)
+app.command("backfill", rich_help_panel=DAY)(backfill.backfill)
+app.command("orders", rich_help_panel=RESULTS)(orders.orders)
+app.command("demand", rich_help_panel=RESULTS)(demand.demand)
+app.command("exceptions", rich_help_panel=RESULTS)(exceptions.exceptions)
+app.add_typer(files.app, name="files", rich_help_panel=INPUT)
+app.command("put", rich_help_panel=INPUT)(put.put)
+app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
+app.command("ui", rich_help_panel=MACHINE)(ui.ui)
+app.command("env", rich_help_panel=MACHINE)(env.env)
+app.command("stop", rich_help_panel=MACHINE)(stop.stop)
+app.command("doctor", rich_help_panel=MACHINE)(doctor.doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    _State.debug = False
+    try:
+        typer.main.get_command(app).main(args=arguments, prog_name="procurement")
+    except ProcurementError as problem:
+        if _State.debug:
+            raise
+        _complain(str(problem), getattr(problem, "problems", ()))
+    except OSError as problem:
+        if _State.debug:
+            raise
+        _complain(str(problem))
+    except Exception as problem:
+        if _State.debug:
+            raise
+        _complain(f"{type(problem).__name__}: {problem} (a fault of the program: run again with --debug to see where)")
+    sys.exit(1)
+
+
+def _complain(text: str, problems: Sequence[str] = ()) -> None:
+    from procurement_platform.cli.output import say
+
+    say(f"error: {' '.join(text.split())}", "red")
+    if len(problems) > 1:
+        for problem in problems[:MAX_PROBLEMS]:
+            say(f"  {problem}")
+        if len(problems) > MAX_PROBLEMS:
+            say(f"  … and {len(problems) - MAX_PROBLEMS} more")

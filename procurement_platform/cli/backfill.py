@@ -1,0 +1,85 @@
+"""`procurement backfill`: many days, one run each."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from procurement_platform.cli.options import FirstDate, LastDate, RefreshOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procurement_platform.settings import Settings
+
+COLUMNS = ("run_date", "state", "seconds", "orders", "exceptions", "message")
+
+
+def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption = False) -> None:
+    """Run every day from FROM to TO, in order, one run per day in one process.
+
+    Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed.
+    """
+    from procurement_platform.cli import session
+    from procurement_platform.cli.output import say, show_table
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.procurement import service
+    from procurement_platform.settings import settings
+
+    if last < first:
+        raise ConfigurationError(f"{first} is after {last}: give the earlier date first")
+    for end in (first, last):
+        service.check_run_date(settings(), end)
+    days = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
+    lines: list[dict[str, object]] = []
+    try:
+        with session.platform(), _progress(len(days)) as advance:
+            for day in days:
+                lines.append(_run(settings(), day, refresh_reference))
+                advance(day, str(lines[-1]["state"]))
+    finally:  # an interrupt, too, leaves an account of what was done
+        show_table(lines, COLUMNS, f"Backfill of {first} to {last}")
+    failed = sum(line["state"] != "succeeded" for line in lines)
+    say(f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s", "red" if failed else "")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[str, object]:
+    from procurement_platform.errors import DayBusy
+    from procurement_platform.procurement import service
+
+    line: dict[str, object] = dict.fromkeys(COLUMNS)
+    line |= {"run_date": day, "seconds": "0.0", "message": ""}
+    try:
+        result = service.run_day(settings, day, refresh_reference=refresh_reference)
+    except DayBusy as busy:
+        return line | {"state": "busy", "message": str(busy)}
+    line["seconds"] = f"{result.seconds:.1f}"
+    if result.error is not None or result.published is None:
+        return line | {"state": "failed", "message": result.error or ""}
+    rows = {file.stable.rsplit("/", 1)[-1]: file.rows for file in result.published.manifest}
+    return line | {"state": "succeeded", "exceptions": rows.pop("exceptions.csv", 0), "orders": sum(rows.values())}
+
+
+def _seconds(line: dict[str, object]) -> float:
+    return float(str(line["seconds"]))
+
+
+@contextmanager
+def _progress(days: int) -> "Iterator[Callable[[dt.date, str], None]]":
+    """A bar on a terminal, one line a day elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from procurement_platform.cli.output import err, say
+
+    console = err()
+    if not console.is_terminal:
+        yield lambda day, state: say(f"{day} {state}")
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=days)
+        yield lambda day, state: bar.update(task, advance=1, description=f"{day} {state}")

@@ -1,0 +1,202 @@
+"""`procurement doctor`: what is configured and reachable, what is wrong, and how to mend it."""
+
+import os
+import platform as machine
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from procurement_platform.cli.options import FormatOption
+
+if TYPE_CHECKING:
+    from procurement_platform.settings import Settings
+
+State = Literal["ok", "look", "wrong"]
+COLUMNS = ("what", "state", "found", "mend")
+PACKAGES = ("dagster", "dagster-webserver", "duckdb", "polars", "pyarrow", "pyiceberg", "sqlglot", "fastavro", "psycopg")
+FREE_GIB = 2.0
+OLDEST_POSTGRES = 15
+REFERENCE = 4  # tables without which nothing can be ordered
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `look` is worth knowing and does no harm; `wrong` keeps the platform from working."""
+
+    what: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def doctor(form: FormatOption = "table") -> None:
+    """Look at everything the platform needs, and say how to mend what is wrong. The exit code is 1 if something is.
+
+    Reads the settings, the home, the database and the machine. Writes nothing of its own, but makes the home and starts its database.
+    """
+    from procurement_platform.cli.output import show
+
+    findings = list(examine())
+    show([asdict(finding) for finding in findings], COLUMNS, form)
+    if any(finding.state == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in order; nothing beyond the settings is looked at while they are wrong."""
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.settings import load_settings
+
+    yield from software()
+    try:
+        settings = load_settings()
+    except ConfigurationError as problem:
+        yield Finding("settings", "wrong", str(problem), "correct the environment or .env; docs/settings.md has them all")
+        return
+    yield configuration(settings)
+    for look in LOOKS:
+        yield from look(settings)
+
+
+def software() -> Iterator[Finding]:
+    """The versions of Python and of the packages that do the work."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
+    yield Finding(
+        "python", "ok" if fits else "wrong", machine.python_version(), "" if fits else "use Python 3.11, 3.12 or 3.13: make setup"
+    )
+    for name in ("procurement-platform", *PACKAGES):
+        try:
+            yield Finding(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "wrong", "not installed", "make setup")
+
+
+def configuration(settings: "Settings") -> Finding:
+    """Where the settings come from."""
+    from procurement_platform.settings import variable
+
+    named = [variable(name) for name in sorted(settings.model_fields_set)]
+    source = "defaults" if not named else ", ".join(named)
+    return Finding(
+        "settings", "ok", f"{settings.profile} profile, time zone {settings.timezone}, days from {settings.start_date}; set: {source}"
+    )
+
+
+def home(settings: "Settings") -> Iterator[Finding]:
+    """The home can be written and has room."""
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.instance import prepare_dagster_home
+
+    try:
+        prepare_dagster_home(settings)
+    except ConfigurationError as problem:
+        yield Finding("home", "wrong", str(problem), "set PROCUREMENT_HOME to a folder you may write")
+        return
+    free = shutil.disk_usage(settings.home).free / GIB
+    enough = free >= FREE_GIB
+    yield Finding("home", "ok" if enough else "look", f"{settings.home}, {free:.1f} GiB free", "" if enough else "make room on this disk")
+
+
+def lake(settings: "Settings") -> Iterator[Finding]:
+    """The lake's root can be reached."""
+    from procurement_platform.lake.files import Lake
+
+    try:
+        found = Lake(settings.lake_url)
+        there = found.exists("")
+    except (OSError, ValueError, ImportError) as problem:
+        yield Finding("lake", "wrong", f"{settings.lake_url}: {problem}", "correct PROCUREMENT_LAKE")
+        return
+    days = {day for feed in ("orders", "stock") for day in found.folders(f"inbox/{feed}")} if there else set()
+    inbox = f"{len(days):,} days in the inbox" if days else "nothing in the inbox"
+    mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
+    yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
+
+
+def profile(settings: "Settings") -> Iterator[Finding]:
+    """The profile is one that this version has."""
+    if settings.profile != "embedded":
+        yield Finding("profile", "wrong", settings.profile, "PROCUREMENT_PROFILE=embedded is the one this version has")
+
+
+def database(settings: "Settings") -> Iterator[Finding]:
+    """The database answers, is new enough, has the schema, and has reference tables."""
+    from procurement_platform.database.connect import Database
+    from procurement_platform.database.migrate import HEAD
+    from procurement_platform.errors import ProcurementError
+
+    own = "PROCUREMENT_DATABASE_URL" if settings.database_url else "embedded PostgreSQL"
+    found = Database(settings)
+    try:
+        with found.transaction() as connection:
+            server = connection.info.server_version // 10000
+            fits = server >= OLDEST_POSTGRES
+            yield Finding(
+                "database",
+                "ok" if fits else "wrong",
+                f"{own}, PostgreSQL {connection.info.parameter_status('server_version')}, schema {HEAD}",
+                "" if fits else f"use PostgreSQL {OLDEST_POSTGRES} or later",
+            )
+            yield _reference([str(name) for (name,) in connection.execute(_EMPTY_TABLES).fetchall()])
+    except ProcurementError as problem:
+        mend = (
+            "correct PROCUREMENT_DATABASE_URL, or start that server"
+            if settings.database_url
+            else f"see {settings.home}/postgres/server.log"
+        )
+        yield Finding("database", "wrong", str(problem), mend)
+    finally:
+        found.close()
+
+
+_EMPTY_TABLES = """
+SELECT 'markets' WHERE NOT EXISTS (SELECT FROM reference.markets)
+UNION ALL SELECT 'products' WHERE NOT EXISTS (SELECT FROM reference.products)
+UNION ALL SELECT 'suppliers' WHERE NOT EXISTS (SELECT FROM reference.suppliers)
+UNION ALL SELECT 'supplier_products' WHERE NOT EXISTS (SELECT FROM reference.supplier_products)
+"""
+
+
+def _reference(empty: list[str]) -> Finding:
+    if not empty:
+        return Finding("reference", "ok", "markets, products, suppliers and what they sell are there")
+    if len(empty) == REFERENCE:
+        return Finding(
+            "reference", "look", "no reference tables yet", "procurement reference load DIR; else the first run loads the sample set"
+        )
+    return Finding("reference", "wrong", f"empty: {', '.join(empty)}", "procurement reference load DIR, with those tables")
+
+
+def dagster(settings: "Settings") -> Iterator[Finding]:
+    """Dagster's own commands, in this shell, would use this home's instance."""
+    from procurement_platform.instance import dagster_environment
+
+    there = {name: os.environ.get(name) for name in dagster_environment(settings)}
+    wrong = [name for name, value in dagster_environment(settings).items() if there[name] not in (None, value)]
+    if wrong:
+        yield Finding("dagster", "look", f"{wrong[0]}={there[wrong[0]]} is not this home's", 'eval "$(procurement env)"')
+    elif None in there.values():
+        mend = 'for `dagster` and `dg` commands: eval "$(procurement env)", or source .venv/bin/activate'
+        yield Finding("dagster", "ok", f"{settings.dagster_home}; not set in this shell", mend)
+    else:
+        yield Finding("dagster", "ok", f"{settings.dagster_home}; set in this shell")
+
+
+def memory(settings: "Settings") -> Iterator[Finding]:
+    """The limits fit the machine: decoding and SQL do not run at the same time."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    wanted = max(settings.decode_processes * settings.decode_memory_mib, settings.sql_memory_mib) / 1024
+    cores = len(os.sched_getaffinity(0))
+    fits = wanted <= total
+    mend = "" if fits else "lower PROCUREMENT_DECODE_PROCESSES, PROCUREMENT_DECODE_MEMORY_MIB or PROCUREMENT_SQL_MEMORY_MIB"
+    yield Finding("machine", "ok" if fits else "look", f"{cores} cores, {total:.1f} GiB of memory; the limits allow {wanted:.1f} GiB", mend)
+
+
+LOOKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (profile, home, lake, database, dagster, memory)

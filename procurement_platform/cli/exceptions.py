@@ -1,0 +1,56 @@
+"""`procurement exceptions`: a day's report, and every crash there ever was."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+
+from procurement_platform.cli.options import FormatOption, OptionalDate
+
+CRASH_COLUMNS = ("domain", "run_date", "run_id", "step", "message", "occurred_at")
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM")
+
+
+def exceptions(
+    date: OptionalDate = None,
+    history: Annotated[bool, typer.Option("--history", help="Every crash there ever was (with DATE: that day's), mended or not.")] = False,
+    form: FormatOption = "table",
+) -> None:
+    """Show the exceptions of a day: what went wrong, where, and what to do.
+
+    Reads the day's report and the record of crashes. Writes nothing, save that a killed run is recorded as one.
+    """
+    from procurement_platform.cli import session
+    from procurement_platform.cli.output import show
+    from procurement_platform.procurement import service
+    from procurement_platform.quality.violations import VIOLATIONS
+    from procurement_platform.settings import settings
+
+    with session.platform() as platform:
+        if history:
+            show([asdict(crash) for crash in service.crashes(platform, date)], CRASH_COLUMNS, form, title="Crashes")
+        else:
+            run_date = date or settings().default_run_date()
+            columns = [column.name for column in VIOLATIONS.columns]
+            show(service.exceptions(platform, run_date), columns, form, title=f"Exceptions of {run_date}", hidden=("run_date",))
+
+
+def counts(found: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+    """One line per rule, the gravest first: how many lines, rows and units, and the first message."""
+    by_rule: dict[tuple[int, str, str], list[Mapping[str, object]]] = {}
+    for line in found:
+        severity = str(line["severity"])
+        by_rule.setdefault((SEVERITIES.index(severity), severity, str(line["rule"])), []).append(line)
+    return [
+        {
+            "severity": severity,
+            "rule": rule,
+            "lines": len(own),
+            "rows": sum(value for line in own if isinstance(value := line["rows"], int)),
+            "units": sum((value for line in own if isinstance(value := line["units"], Decimal)), Decimal(0)),
+            "example": own[0]["message"],
+        }
+        for (_, severity, rule), own in sorted(by_rule.items())
+    ]

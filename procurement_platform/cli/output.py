@@ -1,0 +1,126 @@
+"""How results reach the terminal: tables, CSV and JSON on standard output; progress, notes and errors on standard error."""
+
+import datetime as dt
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import chain, islice
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from procurement_platform.cli.options import Format
+from procurement_platform.csvs import csv_line
+
+Row = Mapping[str, object]
+TABLE_ROWS = 200  # more than anyone reads; csv and json have them all
+
+
+def out() -> Console:
+    """Standard output. Not on a terminal: wide enough that nothing is cut, and without colours."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=2000, no_color=True)
+
+
+def err() -> Console:
+    """Standard error. A line stays one line, however long."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line for the person at the terminal, on standard error."""
+    err().print(Text(clean(text), style=style))
+
+
+def clean(text: str) -> str:
+    """Text that a terminal only shows: file names and cells come from outside and may hold escape sequences."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def show(rows: Iterable[Row], columns: Sequence[str], form: Format, *, title: str = "", hidden: Sequence[str] = ()) -> None:
+    """Print rows. Only whole output is begun: an error in finding the first row leaves standard output empty.
+
+    `title` and `hidden` (columns that are the same in every row) concern the table only.
+    """
+    iterator = iter(rows)
+    rows = chain(list(islice(iterator, 1)), iterator)
+    if form == "json":
+        _write_json(rows, columns)
+    elif form == "csv":
+        _write(csv_line(columns))
+        for row in rows:
+            _write(csv_line([row[column] for column in columns]))
+    else:
+        shown = list(islice(rows, TABLE_ROWS))
+        more = sum(1 for _ in rows)
+        show_table(shown, [c for c in columns if c not in hidden], title)
+        if more:
+            say(f"… and {more:,} more: --format csv has them all")
+
+
+def show_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:
+    """A table for reading; numbers to the right, cells folded rather than cut."""
+    table = Table(title=Text(title) if title else None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        numeric = all(isinstance(row[column], int | Decimal | None) for row in rows) and any(row[column] is not None for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(row[column])) for column in columns))
+    out().print(table)
+    if not rows:
+        out().print("(none)")
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: thousands separated, a decimal without trailing zeros (two places kept where it has any)."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Decimal):
+        whole, _, places = f"{value:,f}".partition(".")
+        places = places.rstrip("0")
+        return f"{whole}.{places.ljust(2, '0')}" if places else whole
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC") if value.tzinfo else value.strftime("%Y-%m-%d %H:%M")
+    return clean(str(value))
+
+
+def _write_json(rows: Iterable[Row], columns: Sequence[str]) -> None:
+    before = "["
+    for row in rows:
+        _write(f"{before}\n  {json.dumps({column: _plain(row[column]) for column in columns}, ensure_ascii=False)}".encode())
+        before = ","
+    _write(b"[]\n" if before == "[" else b"\n]\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, dt.date | dt.datetime | dt.time):
+        return value.isoformat()
+    return value
+
+
+def _write(data: bytes) -> None:
+    """Bytes, UTF-8 whatever the locale says: the output is a file as often as a terminal."""
+    sys.stdout.buffer.write(data)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows which step long work is at: a live line on a terminal, one line a step elsewhere."""
+    console = err()
+    start = time.monotonic()
+    if console.is_terminal:
+        with console.status(what) as status:
+            yield lambda step: status.update(Text(f"{what}: {clean(step)} ({time.monotonic() - start:.0f} s)"))
+    else:
+        say(what)
+        yield lambda step: say(f"  {time.monotonic() - start:5.1f} s  {step}")

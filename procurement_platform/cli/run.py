@@ -1,0 +1,80 @@
+"""`procurement run`: one day."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from procurement_platform.cli.options import OptionalDate, RefreshOption
+
+if TYPE_CHECKING:
+    from procurement_platform.platform import Platform
+
+TOP = 10
+
+
+def run(
+    date: OptionalDate = None,
+    refresh_reference: RefreshOption = False,
+    simulate_if_empty: Annotated[
+        bool,
+        typer.Option("--simulate-if-empty", help="Where no market has sent a file for the day, simulate one with typical faults first."),
+    ] = False,
+) -> None:
+    """Run the day's job and print its supplier orders and exceptions.
+
+    Reads the day's files in the inbox and the reference tables. Writes the lake's tables, the suppliers' CSV files, the exceptions
+    report and Dagster's event log, all under PROCUREMENT_HOME; the day shows only when all of it is done. A day may be run again any time.
+    """
+    from procurement_platform.cli import session
+    from procurement_platform.cli.output import say, steps
+    from procurement_platform.procurement import service
+    from procurement_platform.settings import settings
+
+    run_date = date or settings().default_run_date()
+    service.check_run_date(settings(), run_date)
+    with session.platform() as platform:
+        if simulate_if_empty and not _has_files(platform, run_date):
+            from procurement_platform.cli.simulate import simulate_days
+
+            say(f"No market has sent a file for {run_date}: simulating a day with typical faults")
+            simulate_days(platform, run_date, run_date)
+        with steps(f"Running {run_date}") as on_step:
+            result = service.run_day(settings(), run_date, refresh_reference=refresh_reference, on_step=on_step)
+        if result.error is not None:
+            say(f"error: {run_date} failed: {result.error}", "red")
+            say(f"Nothing of it shows: what was published before stays. The report: procurement exceptions {run_date}")
+            raise typer.Exit(1)
+        print_day(platform, run_date, result.seconds)
+
+
+def _has_files(platform: "Platform", run_date: dt.date) -> bool:
+    """Whether the day has or had files: a day that was received once is not made up a second time."""
+    from procurement_platform.procurement import service
+
+    return any(line.state not in ("missing", "expected") for line in service.files(platform, run_date))
+
+
+def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
+    """A day as its buyer wants to see it first: the biggest orders, totals, what went wrong, and where everything is."""
+    from procurement_platform.cli.exceptions import counts
+    from procurement_platform.cli.orders import totals
+    from procurement_platform.cli.output import out, show_table
+    from procurement_platform.procurement import service
+    from procurement_platform.procurement.publication import exceptions_folder, orders_folder
+
+    lines = list(service.orders(platform, run_date))
+    found = list(service.exceptions(platform, run_date))
+    console = out()
+    shown = ("supplier_id", "sku", "need", "quantity", "unit_price", "currency", "amount", "expected_date")
+    biggest = sorted(lines, key=lambda line: (-line["amount"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
+    title = f"Supplier orders of {run_date}" + (f", the {TOP} largest of {len(lines):,}" if len(lines) > TOP else "")
+    show_table(biggest, shown, title)
+    console.print()
+    show_table(totals(lines), ("currency", "suppliers", "orders", "units", "amount"), "Totals")
+    console.print()
+    show_table(counts(found), ("severity", "rule", "lines", "rows", "units", "example"), f"Exceptions of {run_date}")
+    console.print()
+    console.print(f"Done in {seconds:.1f} s. Files, one per supplier:  {platform.lake.path(orders_folder(run_date))}")
+    console.print(f"The exceptions report:  {platform.lake.path(exceptions_folder(run_date), 'exceptions.csv')}")
+    console.print("The UI:  procurement ui  (then http://127.0.0.1:3000)")

@@ -1,0 +1,47 @@
+"""`procurement ui`: Dagster's UI and daemon."""
+
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+LOOPBACK = "127.0.0.1"
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The UI's port.")] = 3000,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on. The UI asks nobody for a password.")] = LOOPBACK,
+) -> None:
+    """Start Dagster's UI and daemon (dagster dev) for this home, until Ctrl-C.
+
+    Reads and writes the home's Dagster folder; runs started there do what `procurement run` does.
+    """
+    from procurement_platform.cli.output import say
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.instance import MODULE, dagster_environment, prepare_dagster_home
+    from procurement_platform.settings import settings
+
+    prepare_dagster_home(settings())
+    if not _is_free(host, port):
+        raise ConfigurationError(f"{host}:{port} cannot be listened on, something else does: procurement ui --port {port + 1}")
+    if host != LOOPBACK:
+        say("Dagster's UI asks nobody for a password: whoever reaches this address can start and delete runs", "yellow")
+    say(f"The UI: http://{host}:{port}   (Ctrl-C ends it)")
+    sys.stderr.flush()
+    arguments = [sys.executable, "-m", "dagster", "dev", "-m", MODULE, "--host", host, "--port", str(port)]
+    # The home as an absolute path: the processes that Dagster starts must not depend on their folder.
+    os.execve(  # noqa: S606 -- this process becomes Dagster's, so that Ctrl-C and exit codes are its own
+        sys.executable, arguments, {**os.environ, **dagster_environment(settings()), "PROCUREMENT_HOME": str(settings().home)}
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

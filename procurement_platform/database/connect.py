@@ -11,8 +11,9 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from procurement_platform.database.embedded import DATABASE, USER, EmbeddedServer
+from procurement_platform.database.embedded import DATABASE, EmbeddedServer
 from procurement_platform.database.migrate import HEAD, migrate, revision
+from procurement_platform.database.postgres_folder import USER
 from procurement_platform.errors import ConfigurationError, DatabaseUnavailable, UnknownOutcome
 from procurement_platform.settings import Settings
 
@@ -44,7 +45,7 @@ class Database:
             ConfigurationError: the database was made by a newer version, or the URL is malformed.
         """
         self.ensure()
-        return self._open(application_name, autocommit)
+        return self._open(application_name, autocommit=autocommit)
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
@@ -69,12 +70,15 @@ class Database:
 
     def ensure(self) -> None:
         """Makes sure that the server runs and has this version's schema. Once per object; then free of cost."""
-        if self._ready and self._process == os.getpid():
+        if self._process != os.getpid():  # a fork: connections cannot be shared with the parent (psycopg leaves the parent's open)
+            self._kept.clear()
+            self._ready, self._process = False, os.getpid()
+        if self._ready:
             return
         connection = self._open(None, autocommit=True)
         try:
             if self._server is not None:
-                self._server.ensure_watched(connection)
+                self._server.look_after(connection)
             if revision(connection) != HEAD:
                 migrate(lambda: self._open("procurement: migration", autocommit=False))
         except psycopg.OperationalError as problem:
@@ -93,8 +97,9 @@ class Database:
         The server runs and is migrated when this returns; keep the object while the URL is in use, and it stays up.
         """
         self.ensure()
+        self._give_back(self._take())  # it may have been stopped since
         if self._server is not None:
-            parts: dict[str, Any] = {"host": str(self._server.socket_folder), "port": "5432", "user": USER, "dbname": DATABASE}
+            parts: dict[str, Any] = {"host": str(self._server.folder.socket_folder), "port": "5432", "user": USER, "dbname": DATABASE}
         else:
             parts = self._parts()
         parts = {name: str(value) for name, value in parts.items() if value is not None}
@@ -110,54 +115,53 @@ class Database:
             self._ready = False
             _close(self._kept, self._process)
 
-    def _open(self, application_name: str | None, autocommit: bool) -> psycopg.Connection:
+    def _open(self, application_name: str | None, *, autocommit: bool) -> psycopg.Connection:
         if self._server is not None:
             return self._server.connect(application_name=application_name, autocommit=autocommit)
-        parts = {"connect_timeout": _CONNECT_SECONDS, **self._parts()}
-        parts["application_name"] = application_name or parts.get("application_name") or "procurement"
+        parts = {"connect_timeout": _CONNECT_SECONDS, "application_name": "procurement", **self._parts()}
+        if application_name:
+            parts["application_name"] = application_name
         try:
             return psycopg.connect(**parts, autocommit=autocommit)
         except psycopg.Error as problem:
             reason = _first_line(problem)
             if parts.get("password"):
                 reason = reason.replace(str(parts["password"]), "…")
-            where = f"{parts.get('host') or 'the local socket'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
-            raise DatabaseUnavailable(f"PROCUREMENT_DATABASE_URL ({where}): {reason}") from None
+            raise DatabaseUnavailable(f"the database of PROCUREMENT_DATABASE_URL is out of reach: {reason}") from None
 
     def _parts(self) -> dict[str, Any]:
-        assert self._url is not None
-        url = self._url.get_secret_value().strip()
+        """The URL's parts. No error quotes it: it has a password, and a malformed one may have it where a host or port is expected."""
+        url = self._url.get_secret_value().strip() if self._url else ""
         scheme, separator, rest = url.partition("://")
-        if separator:
-            if scheme.split("+")[0] not in ("postgresql", "postgres"):
-                raise ConfigurationError(
-                    "PROCUREMENT_DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/database"
-                )
-            if rest.split("/")[0].split("?")[0].count("@") > 1:  # libpq would take the password's end for the host's name, and print it
-                raise ConfigurationError("PROCUREMENT_DATABASE_URL has more than one @ before the database; write one in a password as %40")
-            url = f"postgresql://{rest}"
         try:
-            return dict(conninfo_to_dict(url))
-        except psycopg.Error:  # its text quotes the URL, and with it the password
+            parts = dict(conninfo_to_dict(f"postgresql://{rest}" if separator else url))
+        except psycopg.Error:
+            parts = {"port": "malformed"}
+        ports = str(parts.get("port") or "5432").split(",")
+        if (
+            (separator and scheme.partition("+")[0] not in ("postgresql", "postgres"))
+            or any("@" in str(parts.get(name)) for name in ("host", "dbname"))
+            or not all(port.isdigit() for port in ports)
+        ):
             raise ConfigurationError(
-                "PROCUREMENT_DATABASE_URL is malformed; write postgresql://user:password@host:5432/database, special characters as %XX"
-            ) from None
+                "PROCUREMENT_DATABASE_URL is malformed; write postgresql://user:password@host:5432/database, and in the password %40 for @,"
+                " %2F for /, %3A for :, %25 for %"
+            )
+        return parts
 
     def _take(self) -> psycopg.Connection:
         """A kept connection, or a new one. A kept one may have died with its server: it is asked before anything is entrusted to it."""
         while True:
             with self._lock:
-                if self._process != os.getpid():  # connections cannot be shared with a parent; psycopg leaves the parent's open
-                    self._kept.clear()
-                    self._process = os.getpid()
                 connection = self._kept.pop() if self._kept else None
             if connection is None:
                 return self._open(None, autocommit=True)
             try:
                 connection.execute("")
-                return connection
             except psycopg.OperationalError:
                 connection.close()
+            else:
+                return connection
 
     def _give_back(self, connection: psycopg.Connection) -> None:
         with self._lock:
@@ -174,4 +178,5 @@ def _close(connections: list[psycopg.Connection], process: int) -> None:
 
 
 def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[1].lstrip("- ") if lines[0].startswith("Multiple") and len(lines) > 1 else lines[0]

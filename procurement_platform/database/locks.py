@@ -1,4 +1,4 @@
-"""One run per domain and day: a PostgreSQL advisory lock on a connection of its own, free the moment its holder is gone, however it went."""
+"""One run per domain and day: an advisory lock on a connection of its own, free the moment its holder is gone, however it went."""
 
 import datetime as dt
 import hashlib

@@ -20,6 +20,7 @@ from procurement_platform.cli import (
     put,
     reference,
     run,
+    simulate,
     stop,
     ui,
 )
@@ -32,6 +33,7 @@ app = typer.Typer(
     help="The procurement day: market files in, supplier orders out.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # paragraphs are filled to the terminal's width
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -67,6 +69,7 @@ app.command("exceptions", rich_help_panel=RESULTS)(exceptions.exceptions)
 app.add_typer(files.app, name="files", rich_help_panel=INPUT)
 app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
+app.command("simulate", rich_help_panel=INPUT)(simulate.simulate)
 app.command("ui", rich_help_panel=MACHINE)(ui.ui)
 app.command("env", rich_help_panel=MACHINE)(env.env)
 app.command("stop", rich_help_panel=MACHINE)(stop.stop)

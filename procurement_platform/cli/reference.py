@@ -38,12 +38,14 @@ def export(
 ) -> None:
     """Write the reference tables as CSV files, as `load` takes them.
 
-    Reads the reference tables. Writes DIR/{table}.csv, over what is there.
+    Reads the reference tables (an empty database gets the sample set). Writes DIR/{table}.csv, over what is there.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.output import say
     from procurement_platform.procurement.reference.export import export_reference
+    from procurement_platform.procurement.reference.sample import ensure_sample
 
     with session.platform() as platform:
+        ensure_sample(platform.database)
         for path in export_reference(platform.database, folder):
             say(str(path))

@@ -1,0 +1,119 @@
+"""`procurement simulate`: market files as real markets would send them."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from procurement_platform.cli.options import parse_date
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from procurement_platform.platform import Platform
+
+TOLD_FAULTS = 40
+SKUS_PER_SUPPLIER = 20
+
+
+def simulate(
+    first: Annotated[dt.date, typer.Argument(parser=parse_date, metavar="DATE|FROM", help="The run date, or the first of a range.")],
+    last: Annotated[dt.date | None, typer.Argument(parser=parse_date, metavar="TO", help="The last run date of a range.")] = None,
+    orders: Annotated[int, typer.Option("--orders", min=1, help="Order lines a day, over all markets.")] = 10_000,
+    skus: Annotated[int | None, typer.Option("--skus", min=1, help="How many products take part. Default: all that are active.")] = None,
+    markets: Annotated[
+        int | None, typer.Option("--markets", min=1, help="How many markets take part. Default: all that are active.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed, dates and options give the same bytes.")] = 1,
+    faults: Annotated[
+        Literal["none", "typical", "hostile"],
+        typer.Option("--faults", help="What goes wrong: nothing, what goes wrong on a usual day, or files that attack, too."),
+    ] = "typical",
+) -> None:
+    """Write the market files of a day, or of each day of a range, into the inbox. No run is started.
+
+    Reads the reference tables (an empty database gets the sample set). Writes {LAKE}/inbox/{orders,stock}/{DATE}/. Asked for more
+    markets or products than there are, it makes a larger reference set: only in place of the sample or another made one.
+    """
+    from procurement_platform.cli import session
+
+    with session.platform() as platform:
+        simulate_days(platform, first, last or first, orders=orders, skus=skus, markets=markets, seed=seed, faults=faults)
+
+
+def simulate_days(
+    platform: "Platform",
+    first: dt.date,
+    last: dt.date,
+    *,
+    orders: int = 10_000,
+    skus: int | None = None,
+    markets: int | None = None,
+    seed: int = 1,
+    faults: Literal["none", "typical", "hostile"] = "typical",
+) -> None:
+    """Simulates days and tells what was written and what is wrong with it."""
+    from procurement_platform.cli.output import say, steps
+    from procurement_platform.procurement.simulator.files import WrittenFile
+    from procurement_platform.procurement.simulator.simulate import simulate as write_days
+
+    reference = _reference(platform, skus, markets)
+    told: set[str] = set()
+    with steps("Simulating" if first == last else f"Simulating {first} to {last}") as on_step:
+
+        def progress(file: WrittenFile) -> None:
+            day = file.path.split("/")[1]
+            if day not in told:
+                told.add(day)
+                on_step(day)
+
+        report = write_days(
+            platform.settings,
+            first,
+            last,
+            reference,
+            orders=orders,
+            skus=skus,
+            markets=markets,
+            seed=seed,
+            faults=faults,
+            progress=progress,
+        )
+    say(f"{len(report.files):,} files with {report.rows:,} rows are in {platform.lake.path('inbox')}")
+    if report.lines:
+        say("What is wrong with them, on purpose:")
+    for line in report.lines[:TOLD_FAULTS]:
+        say(f"  {line}")
+    if len(report.lines) > TOLD_FAULTS:
+        say(f"  … and {len(report.lines) - TOLD_FAULTS:,} more")
+
+
+def _reference(platform: "Platform", skus: int | None, markets: int | None) -> "Mapping[str, pa.Table]":
+    """The reference tables; made larger where more is asked for than they have."""
+    from procurement_platform.cli.output import say
+    from procurement_platform.procurement.reference.sample import ensure_sample
+    from procurement_platform.procurement.simulator.reference_set import load_made_reference
+
+    ensure_sample(platform.database)
+    tables = _read(platform)
+    rows = {name: table.num_rows for name, table in tables.items()}
+    if (markets or 0) <= rows["markets"] and (skus or 0) <= rows["products"]:
+        return tables
+    # A few in a hundred products are not active on a given day.
+    products = max(rows["products"], (skus or 0) + (skus or 0) // 20 + 10)
+    suppliers = max(rows["suppliers"], products // SKUS_PER_SUPPLIER)
+    made = load_made_reference(platform.database, max(rows["markets"], markets or 0), products, suppliers)
+    say(f"made a larger reference set: {', '.join(f'{count:,} {name}' for name, count in made.rows.items())}")
+    return _read(platform)
+
+
+def _read(platform: "Platform") -> "Mapping[str, pa.Table]":
+    from procurement_platform.procurement.reference.snapshot import read_tables
+
+    connection = platform.database.connect()
+    try:
+        return read_tables(connection)
+    finally:
+        connection.close()

@@ -26,7 +26,7 @@ class _Text(Protocol):
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file in the inbox: its path relative to that, its data rows, its bytes."""
+    """A file in the inbox: its path relative to that, its data rows (0 for a file of bytes nobody counted), its size."""
 
     path: str
     rows: int
@@ -62,7 +62,7 @@ class Desk:
 
         `extra`: columns that are in no contract, and the one text each has.
         """
-        path, rows = self.path(feed, name), 0
+        path, rows, copies = self.path(feed, name), 0, 0
 
         def own_words() -> Iterator[pa.Table]:
             nonlocal rows
@@ -81,20 +81,20 @@ class Desk:
                 case "parquet":
                     _write_parquet(sink, own_words())
                 case "csv":
-                    rows += _write_text(sink, self._texts(own_words()), _csv, self._spoiled(feed, spoiled))
+                    copies = _write_text(sink, self._texts(own_words()), _csv, self._spoiled(feed, spoiled))
                 case "csv.gz":
                     with gzip.GzipFile("", "wb", 1, sink, mtime=0) as packed:
-                        rows += _write_text(packed, self._texts(own_words()), _csv, self._spoiled(feed, spoiled))
+                        copies = _write_text(packed, self._texts(own_words()), _csv, self._spoiled(feed, spoiled))
                 case "jsonl":
-                    rows += _write_text(sink, self._texts(own_words()), _jsonl, self._spoiled(feed, spoiled))
-        return WrittenFile(path, rows, self.lake.size(f"inbox/{path}"))
+                    copies = _write_text(sink, self._texts(own_words()), _jsonl, self._spoiled(feed, spoiled))
+        return WrittenFile(path, rows + copies, self.lake.size(f"inbox/{path}"))
 
-    def write_bytes(self, path: str, content: Iterable[bytes], rows: int) -> WrittenFile:
+    def write_bytes(self, path: str, content: Iterable[bytes]) -> WrittenFile:
         """Write a file of any bytes, under a path relative to the inbox."""
         with self._open(path) as sink:
             for part in content:
                 sink.write(part)
-        return WrittenFile(path, rows, self.lake.size(f"inbox/{path}"))
+        return WrittenFile(path, 0, self.lake.size(f"inbox/{path}"))
 
     def text(self, feed: Feed, table: pa.Table) -> pl.DataFrame:
         """The rows as the market's text files have them."""

@@ -1,0 +1,146 @@
+"""Errors, exit codes, and a start that loads nothing heavy."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import typer
+
+from procurement_platform.cli import app as app_module
+from procurement_platform.cli.app import app, main
+from procurement_platform.errors import DayBusy, ReferenceError_
+from procurement_platform_tests.cli.conftest import Procurement
+
+HEAVY = ("dagster", "polars", "pyarrow", "duckdb", "psycopg", "pyiceberg", "sqlglot", "sqlalchemy", "pydantic_settings", "fsspec", "numpy")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    """The command with a sub-command `fail` beside its own."""
+    extended = typer.Typer()
+    extended.registered_commands = list(app.registered_commands)
+    extended.registered_groups = list(app.registered_groups)
+    extended.registered_callback = app.registered_callback
+    monkeypatch.setattr(app_module, "app", extended)
+    return extended
+
+
+def test_an_error_is_one_line_and_exit_code_1(failing: typer.Typer, procurement: Procurement) -> None:
+    @failing.command()
+    def fail() -> NoReturn:
+        raise DayBusy("2025-12-20 is held by\nsomeone else", "someone else")
+
+    assert procurement("fail").error == "2025-12-20 is held by someone else"
+
+
+def test_the_problems_of_reference_tables_are_listed_up_to_a_limit(failing: typer.Typer, procurement: Procurement) -> None:
+    @failing.command()
+    def fail() -> NoReturn:
+        raise ReferenceError_("nothing was loaded", tuple(f"row {n}" for n in range(60)))
+
+    done = procurement("fail")
+    lines = done.err.splitlines()
+    assert done.code == 1
+    assert lines[:2] == ["error: nothing was loaded", "  row 0"]
+    assert lines[-1] == "  … and 10 more"
+    assert len(lines) == 52
+
+
+def test_a_fault_of_the_program_is_named_as_one(failing: typer.Typer, procurement: Procurement) -> None:
+    @failing.command()
+    def fail() -> NoReturn:
+        raise ZeroDivisionError("by zero")
+
+    assert procurement("fail").error == "ZeroDivisionError: by zero (a fault of the program: run again with --debug to see where)"
+
+
+def test_the_systems_own_errors_are_said_as_they_are(failing: typer.Typer, procurement: Procurement, tmp_path: Path) -> None:
+    @failing.command()
+    def fail() -> None:
+        (tmp_path / "nowhere" / "file").read_text()
+
+    assert procurement("fail").error == f"[Errno 2] No such file or directory: '{tmp_path}/nowhere/file'"
+
+
+def test_debug_shows_where(failing: typer.Typer) -> None:
+    @failing.command()
+    def fail() -> NoReturn:
+        raise DayBusy("busy", "someone")
+
+    with pytest.raises(DayBusy):
+        main(["--debug", "fail"])
+
+
+@pytest.mark.parametrize("arguments", [["ordres"], ["orders", "yesterday"], ["orders", "--format", "xml"], ["put", "x.csv"], ["--what"]])
+def test_wrong_usage_is_exit_code_2(procurement: Procurement, arguments: list[str]) -> None:
+    done = procurement(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert "Usage: procurement" in done.err
+
+
+def test_a_wrong_setting_is_one_line(procurement: Procurement, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_TIMEZONE", "Mars/Olympus")
+    monkeypatch.setenv("PROCUREMENT_SQL_THREADS", "many")
+    error = procurement("orders", "2025-12-20").error
+    assert "PROCUREMENT_TIMEZONE" in error
+    assert "PROCUREMENT_SQL_THREADS" in error
+
+
+def test_a_profile_that_is_not_there_is_one_line(procurement: Procurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path))
+    monkeypatch.setenv("PROCUREMENT_PROFILE", "cluster")
+    assert "PROCUREMENT_PROFILE=cluster" in procurement("orders", "2025-12-20").error
+
+
+def test_the_version_is_the_projects(procurement: Procurement) -> None:
+    from importlib.metadata import version
+
+    assert procurement("--version").out == f"procurement {version('procurement-platform')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["files", "withdraw", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom procurement_platform.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+    assert done.stdout
+
+
+def test_an_interrupt_is_exit_code_130(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, time, typer\nfrom procurement_platform.cli import app as module\n"
+        "@module.app.command()\ndef wait():\n    print('waiting', flush=True)\n    time.sleep(60)\n"
+        "module.main(['wait'])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waiting\n"
+        os.kill(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+        assert child.returncode == 130
+        assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    script = (
+        "import sys\nfrom procurement_platform.cli import app as module\nfrom procurement_platform.cli.output import show\n"
+        "@module.app.command()\ndef much():\n    show(({'n': n} for n in range(200_000)), ['n'], 'csv')\n"
+        "module.main(['much'])\n"
+    )
+    done = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", '"$0" -c "$1" | head -n 1', sys.executable, script],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "n\n"
+    assert done.stderr == ""

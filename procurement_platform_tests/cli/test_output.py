@@ -1,0 +1,165 @@
+"""What a program, a spreadsheet and a person get from the same rows."""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procurement_platform.cli.output import TABLE_ROWS, Row, cell, clean, say, show, steps
+
+COLUMNS = ("name", "quantity", "count", "day", "at", "note")
+ROWS: list[Row] = [
+    {
+        "name": "Café",
+        "quantity": Decimal("240.000"),
+        "count": 1200,
+        "day": dt.date(2025, 12, 20),
+        "at": dt.datetime(2025, 12, 20, 6, 30, tzinfo=dt.UTC),
+        "note": None,
+    },
+    {
+        "name": "=1+1",
+        "quantity": Decimal("-0.500"),
+        "count": -3,
+        "day": dt.date(2025, 12, 21),
+        "at": dt.datetime(2025, 12, 21, tzinfo=dt.UTC),
+        "note": "a, b\nc",
+    },
+]
+
+
+def test_json_is_an_array_of_objects_with_exact_decimals(capsys: pytest.CaptureFixture[str]) -> None:
+    show(ROWS, COLUMNS, "json")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == [
+        {
+            "name": "Café",
+            "quantity": "240.000",
+            "count": 1200,
+            "day": "2025-12-20",
+            "at": "2025-12-20T06:30:00+00:00",
+            "note": None,
+        },
+        {
+            "name": "=1+1",
+            "quantity": "-0.500",
+            "count": -3,
+            "day": "2025-12-21",
+            "at": "2025-12-21T00:00:00+00:00",
+            "note": "a, b\nc",
+        },
+    ]
+    assert err == ""
+
+
+@pytest.mark.parametrize(("form", "wanted"), [("json", "[]\n"), ("csv", "name,quantity,count,day,at,note\n")])
+def test_no_rows_are_still_whole_output(form: str, wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show([], COLUMNS, form)  # type: ignore[arg-type]  # a parameter's value
+    assert capsys.readouterr().out == wanted
+
+
+def test_csv_holds_no_formula_and_negative_numbers_stay_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    show(ROWS, COLUMNS, "csv")
+    out = capsys.readouterr().out
+    assert list(csv.reader(io.StringIO(out, newline=""))) == [
+        list(COLUMNS),
+        ["Café", "240.000", "1200", "2025-12-20", "2025-12-20T06:30:00+00:00", ""],
+        ["'=1+1", "-0.500", "-3", "2025-12-21", "2025-12-21T00:00:00+00:00", "a, b\nc"],
+    ]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=5))
+def test_any_text_survives_json_and_a_table_shows_no_control_characters(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        binary = io.BytesIO()
+        patch.setattr("sys.stdout", io.TextIOWrapper(binary, encoding="utf-8", write_through=True))
+        show([{"text": text} for text in texts], ["text"], "json")
+        assert [row["text"] for row in json.loads(binary.getvalue())] == texts
+        binary.seek(0)
+        binary.truncate()
+        show([{"text": text} for text in texts], ["text"], "table")
+        assert all(c.isprintable() or c == "\n" for c in binary.getvalue().decode())
+
+
+def test_an_error_before_the_first_row_leaves_standard_output_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> Iterator[Row]:
+        raise LookupError("no such day")
+        yield {}
+
+    for form in ("json", "csv", "table"):
+        with pytest.raises(LookupError):
+            show(broken(), COLUMNS, form)  # type: ignore[arg-type]  # a parameter's value
+    assert capsys.readouterr().out == ""
+
+
+def test_a_table_is_never_cut_where_it_is_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 300
+    show([{"name": long, "quantity": Decimal(1)}], ["name", "quantity"], "table", title="A title")
+    title, header, line = capsys.readouterr().out.splitlines()
+    assert title.strip() == "A title"
+    assert header.split() == ["name", "quantity"]
+    assert line.split() == [long, "1"]
+
+
+def test_columns_that_are_the_same_everywhere_are_left_out_of_the_table_only(capsys: pytest.CaptureFixture[str]) -> None:
+    show(ROWS, COLUMNS, "table", hidden=("day",))
+    assert "2025-12-21" in capsys.readouterr().out  # the time is still there
+    show(ROWS, ("name", "day"), "table", hidden=("day",))
+    assert "2025" not in capsys.readouterr().out
+    show(ROWS, ("name", "day"), "csv", hidden=("day",))
+    assert "2025-12-20" in capsys.readouterr().out
+
+
+def test_a_long_table_says_how_much_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    show(({"n": n} for n in range(TABLE_ROWS + 1234)), ["n"], "table")
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == TABLE_ROWS + 1
+    assert err == "… and 1,234 more: --format csv has them all\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Decimal("240.000"), "240"),
+        (Decimal("1234567.5000"), "1,234,567.50"),
+        (Decimal("0.125"), "0.125"),
+        (Decimal("-1000.100"), "-1,000.10"),
+        (Decimal("1E+3"), "1,000"),
+        (1234567, "1,234,567"),
+        (True, "yes"),
+        (None, ""),
+        (dt.datetime(2025, 12, 20, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))), "2025-12-20 00:00 UTC"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+    ],
+)
+def test_cells_are_for_reading(value: object, shown: str) -> None:
+    assert cell(value) == shown
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**14), max_value=10**14))
+def test_a_shown_decimal_is_the_same_number(value: Decimal) -> None:
+    assert Decimal(cell(value).replace(",", "")) == value
+
+
+def test_notes_are_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a [bold]name[/bold]\n\x1b[31m" + "y" * 200, "red")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "a [bold]name[/bold]\\n\\x1b[31m" + "y" * 200 + "\n"
+    assert clean("plain é 中") == "plain é 中"
+
+
+def test_steps_are_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps("Running 2025-12-20") as on_step:
+        on_step("order_lines")
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert first == "Running 2025-12-20"
+    assert second.endswith("s  order_lines")

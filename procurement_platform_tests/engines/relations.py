@@ -1,0 +1,42 @@
+"""The relations that the procurement SQL files read, by the name they read them under: columns and types."""
+
+from procurement_platform.inbox.quarantine import QUARANTINE
+from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
+from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, TABLES
+from procurement_platform.quality.violations import VIOLATIONS
+
+REPEATED = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
+DUPLICATES = {
+    "file_id": "varchar", "row_number": "bigint", "file": "varchar", "market": "varchar", "sku": "varchar", "quantity": "decimal(18,3)",
+}  # fmt: skip
+FILES = {"feed": "varchar", "file_id": "varchar", "file": "varchar", "market": "varchar", "state": "varchar", "reason": "varchar"}
+
+RELATIONS: dict[str, dict[str, str]] = {
+    **{table.name: table.sql_types for table in TABLES},
+    **{table.name: {column.name: column.type for column in table.columns} for table in REFERENCE_TABLES},
+    "violations": VIOLATIONS.sql_types,
+    "order_lines_checked": ORDER_LINES.sql_types,
+    "earlier_order_lines": ORDER_LINES.sql_types,
+    "stock_lines_checked": STOCK_LINES.sql_types,
+    "repeated": REPEATED,
+    "duplicates": DUPLICATES,
+    "files": FILES,
+    "open_orders": {"market": "varchar", "sku": "varchar", "on_order": "decimal(18,3)"},
+}
+
+RESULTS: dict[str, dict[str, str]] = {
+    **{f"procurement/{table.name}": table.sql_types for table in TABLES},
+    **{
+        f"procurement/{name}": VIOLATIONS.sql_types
+        for name in (
+            "order_violations", "stock_violations", "order_file_violations", "stock_file_violations",
+            "net_demand_violations", "supplier_order_violations", "exceptions",
+        )
+    },
+    **{f"procurement/{feed}_duplicates": REPEATED for feed in ("order", "stock")},
+    **{f"procurement/{feed}_duplicate_rows": DUPLICATES for feed in ("order", "stock")},
+    **{f"procurement/{feed}_conflicts": QUARANTINE.sql_types for feed in ("order", "stock")},
+    "procurement/order_lines_kept": ORDER_LINES.sql_types,
+    "procurement/stock_lines_kept": STOCK_LINES.sql_types,
+    "procurement/supplier_order_list": {name: kind for table in TABLES if table.name == "supplier_orders" for name, kind in table.sql_types.items()},
+}  # fmt: skip

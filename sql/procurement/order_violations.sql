@@ -1,0 +1,41 @@
+-- Order rows that are not used: in quarantine (INVALID_ROW, UNKNOWN_PRODUCT, CONFLICTING_ORDER), or sent before (DUPLICATE_ORDER).
+WITH left_out AS (
+  SELECT
+    rule, market, sku, file,
+    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, SUBSTR(MIN(reasons), 1, 120) AS example
+  FROM quarantine
+  WHERE feed = 'orders'
+  GROUP BY rule, market, sku, file
+  UNION ALL
+  SELECT
+    'DUPLICATE_ORDER' AS rule, market, sku, file,
+    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, CAST(NULL AS varchar) AS example
+  FROM duplicates
+  GROUP BY market, sku, file
+),
+told AS (
+  SELECT
+    rule, market, sku, file, first_row, rows, units, example,
+    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ', of ' || file AS which
+  FROM left_out
+)
+SELECT
+  CAST(:run_date AS date) AS run_date,
+  rule,
+  CASE WHEN rule = 'DUPLICATE_ORDER' THEN 'MEDIUM' ELSE 'HIGH' END AS severity,
+  'order_lines' AS dataset,
+  market,
+  sku,
+  file,
+  first_row,
+  rows,
+  CAST(units AS decimal(38,3)) AS units,
+  which || CASE rule
+    WHEN 'DUPLICATE_ORDER' THEN ': order lines that were sent before, left out. Nothing is lost; send each order line once.'
+    WHEN 'CONFLICTING_ORDER' THEN ': in quarantine, their keys were sent with other content too. Send each order line once. For example: ' || example
+    WHEN 'UNKNOWN_PRODUCT' THEN
+      ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
+    ELSE ': in quarantine. Correct and send the file again. For example: ' || example
+  END AS message
+FROM told
+ORDER BY rule, market, sku, file

@@ -1,0 +1,54 @@
+-- Files of the stock feed. MISSING_FILE: per market that is active and sends stock, and of which no file is accepted. INVALID_FILE: per rejected file.
+WITH sent AS (
+  SELECT
+    market,
+    CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
+    CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected
+  FROM files
+  WHERE feed = 'stock'
+  GROUP BY market
+),
+found AS (
+  SELECT
+    'MISSING_FILE' AS rule,
+    'MEDIUM' AS severity,
+    m.market,
+    CAST(NULL AS varchar) AS file,
+    CAST(1 AS bigint) AS rows,
+    CASE
+      WHEN COALESCE(s.rejected, 0) > 0 THEN 'No stock file of ' || m.market || ' can be used: what it sent was rejected (INVALID_FILE says why).'
+      ELSE m.market || ' sent no stock file.'
+    END || ' Put one in inbox/stock/' || CAST(CAST(:run_date AS date) AS varchar) || '/, named ' || m.market || '.avro, and run the day again.'
+      AS message
+  FROM markets m
+  LEFT JOIN sent s ON s.market = m.market
+  WHERE m.sends_stock
+    AND COALESCE(m.active_from <= CAST(:run_date AS date), TRUE) AND COALESCE(m.active_to >= CAST(:run_date AS date), TRUE)
+    AND COALESCE(s.accepted, 0) = 0
+  UNION ALL
+  SELECT
+    'INVALID_FILE' AS rule,
+    'HIGH' AS severity,
+    market,
+    file,
+    COUNT(*) AS rows,
+    file || ' was rejected, none of it is used. Correct it and send it again. Why: ' || SUBSTR(COALESCE(MIN(reason), 'not recorded'), 1, 200)
+      AS message
+  FROM files
+  WHERE feed = 'stock' AND state = 'rejected'
+  GROUP BY market, file
+)
+SELECT
+  CAST(:run_date AS date) AS run_date,
+  rule,
+  severity,
+  'raw_stock' AS dataset,
+  market,
+  CAST(NULL AS varchar) AS sku,
+  file,
+  CAST(NULL AS bigint) AS first_row,
+  rows,
+  CAST(NULL AS decimal(38,3)) AS units,
+  message
+FROM found
+ORDER BY rule, market, file

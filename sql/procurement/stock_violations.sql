@@ -1,0 +1,52 @@
+-- Stock rows that are not used (in quarantine, or sent twice), and rows with more reserved than available (STOCK_LOGIC), which count 0.
+WITH left_out AS (
+  SELECT
+    rule, market, sku, file,
+    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, SUBSTR(MIN(reasons), 1, 120) AS example
+  FROM quarantine
+  WHERE feed = 'stock'
+  GROUP BY rule, market, sku, file
+  UNION ALL
+  SELECT
+    'DUPLICATE_ORDER' AS rule, market, sku, file,
+    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, CAST(NULL AS varchar) AS example
+  FROM duplicates
+  GROUP BY market, sku, file
+  UNION ALL
+  SELECT
+    'STOCK_LOGIC' AS rule, l.market, l.sku, f.file,
+    MIN(l.row_number) AS first_row, COUNT(*) AS rows, SUM(l.reserved - l.available) AS units, CAST(NULL AS varchar) AS example
+  FROM stock_lines l
+  JOIN files f ON f.file_id = l.file_id
+  WHERE l.reserved > l.available
+  GROUP BY l.market, l.sku, f.file
+),
+told AS (
+  SELECT
+    rule, market, sku, file, first_row, rows, CAST(units AS decimal(38,3)) AS units, example,
+    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ', of ' || file AS which
+  FROM left_out
+)
+SELECT
+  CAST(:run_date AS date) AS run_date,
+  rule,
+  CASE WHEN rule = 'DUPLICATE_ORDER' THEN 'MEDIUM' ELSE 'HIGH' END AS severity,
+  'stock_lines' AS dataset,
+  market,
+  sku,
+  file,
+  first_row,
+  rows,
+  units,
+  which || CASE rule
+    WHEN 'STOCK_LOGIC' THEN
+      ': ' || CAST(units AS varchar) || ' more units of ' || sku || ' reserved than available; counted as 0 usable. Count again and send the stock file again.'
+    WHEN 'DUPLICATE_ORDER' THEN ': stock rows that were sent twice, left out. Nothing is lost; send each SKU once per warehouse.'
+    WHEN 'CONFLICTING_ORDER' THEN
+      ': in quarantine, the SKU was sent with other content too, so its stock is not known. Send each SKU once per warehouse. For example: ' || example
+    WHEN 'UNKNOWN_PRODUCT' THEN
+      ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
+    ELSE ': in quarantine, the stock is not known. Correct and send the file again. For example: ' || example
+  END AS message
+FROM told
+ORDER BY rule, market, sku, file

@@ -81,7 +81,7 @@ class Platform:
 
     def close(self) -> None:
         """Ends what the platform started for this process: worker processes, connections, the engine."""
-        for name in ("decoders", "engine", "database"):
+        for name in ("decoders", "engine", "catalog", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 

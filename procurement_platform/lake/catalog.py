@@ -70,9 +70,7 @@ class TableCatalog:
         paths = sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
         for path in paths:
             if not self._lake.fs.exists(path):
-                raise InputGone(
-                    f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again"
-                )
+                raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")
         return paths
 
     def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
@@ -103,9 +101,14 @@ class TableCatalog:
                 f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; look at the table, then run the day again"
             ) from problem
         snapshot = iceberg.current_snapshot()
-        if snapshot is not None and (snapshot.sequence_number or 0) % EXPIRE_EVERY == 0:
+        if len(iceberg.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:
             self._expire(table)
         return snapshot.snapshot_id if snapshot else None
+
+    def close(self) -> None:
+        """Closes the catalog's connections. The object may be used again."""
+        if "_catalog" in self.__dict__:
+            self.__dict__.pop("_catalog").engine.dispose()
 
     def _expire(self, table: Table) -> None:
         # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.

@@ -18,6 +18,8 @@ from procurement_platform.lake.publish import Published
 from procurement_platform.lake.tables import Table
 from procurement_platform.quality.violations import VIOLATIONS
 
+EXAMPLES = 3  # messages that a failed check shows
+
 
 @dataclass(frozen=True)
 class Count:
@@ -30,12 +32,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Found:
-    """The violations that a step found for one dataset."""
+    """The violations that a step found; `counts` and `examples` are by (dataset, rule)."""
 
-    dataset: str
+    name: str
     files: tuple[str, ...]
-    counts: Mapping[str, Count]
-    examples: Mapping[str, Sequence[str]]
+    counts: Mapping[tuple[str, str], Count]
+    examples: Mapping[tuple[str, str], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -104,25 +106,28 @@ def commit(run: DayRun, table: Table, files: Sequence[str], inputs: Mapping[str,
     return run.platform.publisher.commit(table, run.run_date, run.run_id, files, guard=run.guard, inputs=inputs)
 
 
-def find(run: DayRun, dataset: str, checks: Sequence[Check]) -> Found:
-    """Runs the checks of a dataset and keeps what they find where the day's report will look."""
+def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
+    """Runs the checks of a step; what they find lies in the run's folder. It counts once it is kept (`keep`)."""
     platform = run.platform
-    name = f"violations.{dataset}"
-    folder = f"logs/violations/{run.run_date.isoformat()}/{run.run_id}/{dataset}"
-    platform.registry.stage(name, run.run_date, run.run_id, (folder,))
+    folder = f"logs/violations/{run.run_date.isoformat()}/{run.run_id}/{name}"
+    platform.registry.stage(f"violations.{name}", run.run_date, run.run_id, (folder,))
     base = platform.lake.empty_folder(folder)
     files = []
     for number, check in enumerate(checks):
         target = f"{base}/part-{number}.parquet"
-        rows = platform.engine.write(
-            run.platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, {"run_date": run.run_date}
-        )
+        rows = platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, {"run_date": run.run_date})
         if rows:
             files.append(target)
-    table = pq.read_table(files, columns=["rule", "rows", "units", "message"]) if files else None
+    columns = ["dataset", "rule", "rows", "units", "message"]
+    return Found(name, tuple(files), *_counts(pq.read_table(files, columns=columns) if files else None))
+
+
+def keep(run: DayRun, found: Found) -> Found:
+    """Makes what a step found the day's: the report unites what is kept."""
     run.guard()
-    platform.registry.commit(name, run.run_date, run.run_id, rows=table.num_rows if table else 0, content_hash="", inputs={})
-    return Found(dataset, tuple(files), *_counts(table))
+    lines = sum(count.lines for count in found.counts.values())
+    run.platform.registry.commit(f"violations.{found.name}", run.run_date, run.run_id, rows=lines, content_hash="", inputs={})
+    return found
 
 
 def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, str]) -> Relation:
@@ -134,10 +139,13 @@ def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, s
     return Relation(types, (path,))
 
 
-def _counts(table: pa.Table | None) -> tuple[dict[str, Count], dict[str, list[Any]]]:
+def _counts(table: pa.Table | None) -> tuple[dict[tuple[str, str], Count], dict[tuple[str, str], list[Any]]]:
     if table is None:
         return {}, {}
-    grouped = table.group_by("rule").aggregate([("rule", "count"), ("rows", "sum"), ("units", "sum")]).to_pylist()
-    counts: dict[str, Count] = {g["rule"]: Count(g["rule_count"], g["rows_sum"], g["units_sum"] or Decimal(0)) for g in grouped}
-    examples = {rule: table.filter(pc.equal(table["rule"], rule)).slice(0, 3)["message"].to_pylist() for rule in counts}
+    grouped = table.group_by(["dataset", "rule"]).aggregate([("rule", "count"), ("rows", "sum"), ("units", "sum")]).to_pylist()
+    counts = {(g["dataset"], g["rule"]): Count(g["rule_count"], g["rows_sum"], g["units_sum"] or Decimal(0)) for g in grouped}
+    examples = {}
+    for dataset, rule in counts:
+        same = pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["rule"], rule))
+        examples[dataset, rule] = table.filter(same).slice(0, EXAMPLES)["message"].to_pylist()
     return counts, examples

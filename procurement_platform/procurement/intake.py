@@ -6,8 +6,10 @@ again from the ledger's files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -18,7 +20,8 @@ from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.receive import Place, Received, Receiver
-from procurement_platform.procurement.derive import Check, Found, Outcome, commit, current, find, relation, rows_relation
+from procurement_platform.inbox.task import DecodeOutcome
+from procurement_platform.procurement.derive import Check, Found, Outcome, commit, current, find, keep, relation, rows_relation
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, inputs_of, reference
 from procurement_platform.procurement.tables import ORDER_LINES
@@ -37,7 +40,7 @@ CONFLICT = "CONFLICTING_ORDER"
 
 @dataclass(frozen=True)
 class Intake:
-    """What a day's intake made: the tables, and the files it accepted, rejected, or left to grow."""
+    """What a day's intake made: tables and violations, the files of the day, and those still growing."""
 
     outcome: Outcome
     files: tuple[LedgerFile, ...]
@@ -76,16 +79,16 @@ def take_in(run: DayRun) -> Intake:
         _one(known["products"]),
     )
     received = receiver.receive(FEEDS, places)
-    days = [_without_repeats(run, feed, received, places[feed.name]) for feed in FEEDS]
+    days = [_without_duplicates(run, feed, received, places[feed.name]) for feed in FEEDS]
     run.guard()
     platform.ledger.record([file for day in days for file in day.files])
     receiver.tidy_raw(FEEDS)
     inputs = {**inputs_of(run), "files": [f.file_id for day in days for f in day.files if f.state == "accepted"]}
     tables = [commit(run, day.feed.lines, day.lines, inputs) for day in days]
     tables.append(commit(run, QUARANTINE, [path for day in days for path in day.quarantine], inputs))
-    found = _violations(run, days, known)
+    found = keep(run, _violations(run, days, known))
     files = tuple(file for day in days for file in day.files)
-    return Intake(Outcome(tuple(tables), tuple(found), {day.feed.name: day.figures for day in days}), files, received.growing)
+    return Intake(Outcome(tuple(tables), (found,), {day.feed.name: day.figures for day in days}), files, received.growing)
 
 
 def _places(run: DayRun) -> dict[str, Place]:
@@ -110,146 +113,117 @@ def _one(known: Relation) -> str:
     return known.files[0]
 
 
-def _without_repeats(run: DayRun, feed: Feed, received: Received, place: Place) -> _FeedDay:
+def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Place) -> _FeedDay:
     """Takes duplicates and conflicts out of a feed's staged lines. Only the files that hold any are written again."""
+    engine, params, noun = run.platform.engine, {"run_date": run.run_date}, _noun(feed)
     receipts = [r for r in received.receipts if r.file.feed == feed.name]
+    decoded = {r.file.file_id: r.outcome for r in receipts if r.outcome is not None and r.outcome.status == "accepted"}
     files = {r.file.file_id: r.file for r in receipts}
-    lines = {r.file.file_id: r.outcome.lines_files for r in receipts if r.outcome is not None and r.outcome.status == "accepted"}
-    quarantine = [path for r in receipts if r.outcome is not None and r.outcome.status == "accepted" for path in r.outcome.quarantine_files]
-    engine, params = run.platform.engine, {"run_date": run.run_date}
-    checked = relation(feed.lines, [path for paths in lines.values() for path in paths])
+    lines = {file_id: outcome.lines_files for file_id, outcome in decoded.items()}
+    quarantine = [path for outcome in decoded.values() for path in outcome.quarantine_files]
     sent = rows_relation(run, f"{feed.name}_files", files_table(list(files.values())), FILES_TYPES)
-    relations = {f"{_noun(feed)}_lines_checked": checked, "files": sent}
-    if feed.lines is ORDER_LINES:
-        relations["earlier_order_lines"] = _earlier_lines(run)
-    repeated_path = f"{place.lines}/_repeated.parquet"
-    repeated_rows = engine.write(
-        run.platform.query(f"procurement/{_noun(feed)}_duplicates"), relations, repeated_path, REPEATED_TYPES, params
-    )
-    repeated = Relation(REPEATED_TYPES, (repeated_path,) if repeated_rows else ())
-    duplicates_path = f"{place.lines}/_duplicates.parquet"
-    inputs = {f"{_noun(feed)}_lines_checked": checked, "repeated": repeated, "files": sent}
-    figures: dict[str, object] = {"duplicates": 0, "conflicts": 0}
-    duplicates = Relation(DUPLICATES_TYPES, ())
-    if repeated_rows:
-        count = engine.write(
-            run.platform.query(f"procurement/{_noun(feed)}_duplicate_rows"), inputs, duplicates_path, DUPLICATES_TYPES, params
-        )
-        duplicates = Relation(DUPLICATES_TYPES, (duplicates_path,) if count else ())
-        conflicts_path = f"{place.quarantine}/conflicts.parquet"
-        conflicts = engine.write(
-            run.platform.query(f"procurement/{_noun(feed)}_conflicts"), inputs, conflicts_path, QUARANTINE.sql_types, params
-        )
-        if conflicts:
-            quarantine.append(conflicts_path)
-        figures = {"duplicates": count, "conflicts": conflicts}
-        for row in engine.rows(run.platform.query("procurement/repeated_by_file"), {"repeated": repeated}, params):
+
+    checked = {f"{noun}_lines_checked": relation(feed.lines, [p for paths in lines.values() for p in paths]), "files": sent}
+    earlier = {"earlier_order_lines": _earlier_lines(run)} if feed.lines is ORDER_LINES else {}
+    path = f"{place.lines}/_repeated.parquet"
+    found = engine.write(run.platform.query(f"procurement/{noun}_duplicates"), {**checked, **earlier}, path, REPEATED_TYPES, params)
+    duplicates = Relation(DUPLICATES_TYPES)
+    if found:
+        relations = {**checked, "repeated": Relation(REPEATED_TYPES, (path,))}
+        path = f"{place.lines}/_duplicates.parquet"
+        if engine.write(run.platform.query(f"procurement/{noun}_duplicate_rows"), relations, path, DUPLICATES_TYPES, params):
+            duplicates = Relation(DUPLICATES_TYPES, (path,))
+        conflicts = f"{place.quarantine}/conflicts.parquet"
+        if engine.write(run.platform.query(f"procurement/{noun}_conflicts"), relations, conflicts, QUARANTINE.sql_types, params):
+            quarantine.append(conflicts)
+        counted = engine.rows(run.platform.query("procurement/repeated_by_file"), relations, params)
+        for row in counted:
             file = files[str(row["file_id"])]
-            of_kind = int(str(row["rows"]))
-            accepted, quarantined, duplicate = file.accepted or 0, file.quarantined or 0, file.duplicates or 0
-            if row["kind"] == CONFLICT:
-                files[file.file_id] = replace(file, accepted=accepted - of_kind, quarantined=quarantined + of_kind)
-            else:
-                files[file.file_id] = replace(file, accepted=accepted - of_kind, duplicates=duplicate + of_kind)
-            lines[file.file_id] = _rewritten(run, feed, lines[file.file_id], repeated)
-    kept = [path for paths in lines.values() for path in paths]
-    figures |= _agreed(run, feed, receipts_of(received, feed), tuple(files.values()), kept, quarantine, duplicates)
-    return _FeedDay(feed, tuple(kept), tuple(quarantine), tuple(files.values()), duplicates, figures)
+            files[file.file_id] = _recounted(file, str(row["kind"]), int(str(row["rows"])))
+        for file_id in sorted({str(row["file_id"]) for row in counted}):
+            lines[file_id] = _rewritten(run, feed, lines[file_id], relations["repeated"])
+    kept = tuple(path for paths in lines.values() for path in paths)
+    figures = _conservation(run, feed, list(files.values()), decoded, (kept, quarantine), duplicates)
+    return _FeedDay(feed, kept, tuple(quarantine), tuple(files.values()), duplicates, figures)
 
 
-def receipts_of(received: Received, feed: Feed) -> list[Decimal]:
-    """The sums of valid quantities that the feed's accepted files held when they were decoded, accepted and quarantined."""
-    return [
-        Decimal(r.outcome.accepted_quantity) + Decimal(r.outcome.quarantined_quantity)
-        for r in received.receipts
-        if r.file.feed == feed.name and r.outcome is not None and r.outcome.status == "accepted"
-    ]
+def _recounted(file: LedgerFile, kind: str, rows: int) -> LedgerFile:
+    accepted = (file.accepted or 0) - rows
+    if kind == CONFLICT:
+        return replace(file, accepted=accepted, quarantined=(file.quarantined or 0) + rows)
+    return replace(file, accepted=accepted, duplicates=(file.duplicates or 0) + rows)
 
 
 def _rewritten(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation) -> tuple[str, ...]:
-    """A file's lines without its repeated rows, in place of the lines as decoded."""
+    """A file's lines without its duplicates and conflicts, in place of the lines as decoded."""
     written = []
     for path in paths:
-        target = path if path.endswith(".kept.parquet") else path.removesuffix(".parquet") + ".kept.parquet"
-        if target == path:
-            return tuple(paths)  # written again already, for the file's other kind of repeated rows
+        target = path.removesuffix(".parquet") + ".kept.parquet"
         relations = {f"{_noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
-        query = run.platform.query(f"procurement/{_noun(feed)}_lines_kept")
-        rows = run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date})
-        Path(path).unlink()
-        if rows:
+        query = run.platform.query(f"procurement/{feed.lines.name}_kept")
+        if run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}):
             written.append(target)
+        Path(path).unlink()
     return tuple(written)
 
 
-def _agreed(
+def _conservation(
     run: DayRun,
     feed: Feed,
-    sent: Sequence[Decimal],
     files: Sequence[LedgerFile],
-    lines: Sequence[str],
-    quarantine: Sequence[str],
+    decoded: Mapping[str, DecodeOutcome],
+    staged: tuple[Sequence[str], Sequence[str]],
     duplicates: Relation,
 ) -> dict[str, object]:
     """Holds the staged rows to the promise that nothing is lost: rows and units in = accepted + quarantined + duplicates.
 
+    `staged` are the files of accepted lines and of quarantined rows.
+
     Raises:
-        PromiseBroken: names the file, or the feed, and the figures.
+        PromiseBroken: names the file and the figures.
     """
-    relations = {
-        f"{_noun(feed)}_lines": relation(feed.lines, lines),
-        "quarantine": relation(QUARANTINE, quarantine),
-        "duplicates": duplicates,
-    }
+    lines, quarantine = staged
+    relations = {feed.lines.name: relation(feed.lines, lines), "quarantine": relation(QUARANTINE, quarantine), "duplicates": duplicates}
     query = run.platform.query(f"procurement/{_noun(feed)}_conservation")
     counted = {str(row["file_id"]): row for row in run.platform.engine.rows(query, relations, {"run_date": run.run_date})}
-    units = Decimal(0)
+    total: dict[str, Any] = {"rows": 0, "accepted": 0, "quarantined": 0, "duplicates": 0, "units": Decimal(0)}
     for file in files:
         if file.state != "accepted":
             continue
-        row = counted.get(file.file_id, {})
-        found = {name: int(str(row.get(f"{name}_rows") or 0)) for name in ("accepted", "quarantined", "duplicate")}
-        expected = {"accepted": file.accepted, "quarantined": file.quarantined, "duplicate": file.duplicates}
-        if file.rows != sum(found.values()) or found != expected:
+        row, read = counted.get(file.file_id, {}), decoded[file.file_id]
+        found = tuple(int(str(row.get(f"{part}_rows") or 0)) for part in ("accepted", "quarantined", "duplicate"))
+        units = sum((Decimal(str(row.get(f"{part}_quantity") or 0)) for part in ("accepted", "quarantined", "duplicate")), Decimal(0))
+        sent = Decimal(read.accepted_quantity) + Decimal(read.quarantined_quantity)
+        if read.rows != sum(found) or found != (file.accepted, file.quarantined, file.duplicates) or units != sent:
             raise PromiseBroken(
-                f"{feed.name}: {file.file_name} has {file.rows} rows and {found} were kept, {expected} expected: nothing was recorded"
+                f"{feed.lines.name}: {file.file_name} has {read.rows} rows and {sent} units; {found} rows (accepted, quarantined, duplicates) "
+                f"and {units} units were kept. Nothing was recorded"
             )
-        units += sum((Decimal(str(row.get(f"{name}_quantity") or 0)) for name in found), Decimal(0))
-    if units != sum(sent, Decimal(0)):
-        raise PromiseBroken(f"{feed.name}: {sum(sent, Decimal(0))} units were sent and {units} kept: nothing was recorded")
-    rows = sum(f.rows or 0 for f in files if f.state == "accepted")
-    return {"rows": rows, "units": units}
+        for name, value in zip(total, (read.rows, *found, units), strict=True):
+            total[name] += value
+    return dict(total)
 
 
 def _earlier_lines(run: DayRun) -> Relation:
-    from datetime import timedelta
-
     days = run.platform.settings.duplicate_window_days
     if not days:
         return relation(ORDER_LINES, ())
     return current(run, ORDER_LINES, run.run_date - timedelta(days=days), run.run_date - timedelta(days=1))
 
 
-def _violations(run: DayRun, days: Sequence[_FeedDay], known: Mapping[str, Relation]) -> list[Found]:
+def _violations(run: DayRun, days: Sequence[_FeedDay], known: Mapping[str, Relation]) -> Found:
     files = files_relation(run)
-    quarantine = current(run, QUARANTINE)
-    found = []
+    checks = []
     for day in days:
         relations = {
-            "quarantine": quarantine,
+            "quarantine": relation(QUARANTINE, day.quarantine),
             "duplicates": day.duplicates,
             "files": files,
-            f"{_noun(day.feed)}_lines": relation(day.feed.lines, day.lines),
+            day.feed.lines.name: relation(day.feed.lines, day.lines),
         }
-        found.append(
-            find(
-                run,
-                f"raw_{day.feed.name}",
-                [Check(f"procurement/{_noun(day.feed)}_file_violations", {"files": files, "markets": known["markets"]})],
-            )
-        )
-        found.append(find(run, day.feed.lines.name, [Check(f"procurement/{_noun(day.feed)}_violations", relations)]))
-    return found
+        checks.append(Check(f"procurement/{_noun(day.feed)}_file_violations", {"files": files, "markets": known["markets"]}))
+        checks.append(Check(f"procurement/{_noun(day.feed)}_violations", relations))
+    return find(run, "intake", checks)
 
 
 def _noun(feed: Feed) -> str:

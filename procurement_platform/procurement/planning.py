@@ -11,7 +11,7 @@ from procurement_platform.errors import ProcurementError, PromiseBroken
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.tables import Table
-from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, rows_relation, stage
+from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, rows_relation, stage
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
     AGGREGATED_ORDERS,
@@ -22,7 +22,15 @@ from procurement_platform.procurement.tables import (
     SUPPLIER_ORDERS,
 )
 
-FILES_TYPES = {"feed": "varchar", "file_id": "varchar", "file": "varchar", "market": "varchar", "state": "varchar", "reason": "varchar"}
+FILES_TYPES: dict[str, str] = {
+    "feed": "varchar",
+    "file_id": "varchar",
+    "file": "varchar",
+    "market": "varchar",
+    "state": "varchar",
+    "reason": "varchar",
+}
+FILES_SCHEMA = pa.schema([pa.field(name, pa.string()) for name in FILES_TYPES])
 OPEN_ORDERS_TYPES = {"market": "varchar", "sku": "varchar", "on_order": "decimal(18,3)"}
 
 
@@ -54,8 +62,9 @@ def make_net_demand(run: DayRun) -> Outcome:
     made = staged.relation
     figures = _figures(run, "procurement/grid_conservation", {"aggregated_orders": aggregated, "net_demand": made})
     _agree(NET_DEMAND, figures, "ordered", "gross_demand")
-    published = commit(run, NET_DEMAND, staged.files, inputs_of(run, AGGREGATED_ORDERS, STOCK_LINES, QUARANTINE))
     found = find(run, "net_demand", [Check("procurement/net_demand_violations", {"net_demand": made, "markets": known["markets"]})])
+    published = commit(run, NET_DEMAND, staged.files, inputs_of(run, AGGREGATED_ORDERS, STOCK_LINES, QUARANTINE))
+    keep(run, found)
     return Outcome((published,), (found,), {"conservation": figures}, {"net_demand": staged.lineage})
 
 
@@ -70,17 +79,16 @@ def make_supplier_orders(run: DayRun) -> Outcome:
     )
     made = orders.relation
     shares = stage(run, SUPPLIER_ORDER_ALLOCATIONS, {"supplier_orders": made, "net_demand": demand})
+    found = find(run, "supplier_orders", [Check("procurement/supplier_order_violations", {"net_demand": demand, "supplier_orders": made})])
     figures = _figures(
-        run, "procurement/need_conservation", {"net_demand": demand, "supplier_orders": made, "supplier_order_allocations": shares.relation}
+        run,
+        "procurement/need_conservation",
+        {"net_demand": demand, "supplier_orders": made, "supplier_order_allocations": shares.relation},
     )
-    if figures["need"] != _number(figures["allocated"]) + _number(figures["unsupplied"]):
-        raise PromiseBroken(
-            f"supplier_orders: {figures['need']} units are needed, {figures['allocated']} allocated and {figures['unsupplied']} "
-            "without a supplier: they do not add up. Nothing was committed"
-        )
+    _adds_up(figures)
     inputs = inputs_of(run, NET_DEMAND)
     published = (commit(run, SUPPLIER_ORDERS, orders.files, inputs), commit(run, SUPPLIER_ORDER_ALLOCATIONS, shares.files, inputs))
-    found = find(run, "supplier_orders", [Check("procurement/supplier_order_violations", {"net_demand": demand, "supplier_orders": made})])
+    keep(run, found)
     lineage = {"supplier_orders": orders.lineage, "supplier_order_allocations": shares.lineage}
     return Outcome(published, (found,), {"conservation": figures}, lineage)
 
@@ -120,7 +128,7 @@ def files_table(files: Sequence[LedgerFile]) -> pa.Table:
             "state": [f.state for f in files],
             "reason": [f.reason for f in files],
         },
-        schema=pa.schema([pa.field(name, pa.string()) for name in FILES_TYPES]),
+        schema=FILES_SCHEMA,
     )
 
 
@@ -142,8 +150,15 @@ def _figures(run: DayRun, query: str, relations: Mapping[str, Relation]) -> dict
     return dict(run.platform.engine.rows(run.platform.query(query), relations, {"run_date": run.run_date})[0])
 
 
-def _number(value: object) -> Decimal:
-    return Decimal(str(value))
+def _adds_up(figures: Mapping[str, object]) -> None:
+    need, allocated, unsupplied, ordered, surplus, wrong = (
+        Decimal(str(figures[name])) for name in ("need", "allocated", "unsupplied", "ordered", "surplus", "orders_wrong")
+    )
+    if need != allocated + unsupplied or ordered != allocated + surplus or wrong:
+        raise PromiseBroken(
+            f"supplier_orders: {need} units are needed, {allocated} allocated and {unsupplied} without a supplier; {ordered} are ordered, "
+            f"{surplus} of them surplus; {wrong} orders are below their need or MOQ or not in whole packs. Nothing was committed"
+        )
 
 
 def _agree(table: Table, figures: Mapping[str, object], expected: str, actual: str) -> None:

@@ -23,7 +23,7 @@ from procurement_platform.quality.violations import VIOLATIONS
 
 DOMAIN = "procurement"
 KEPT_ROWS = "_exceptions.parquet"
-DATASETS = ("raw_orders", "raw_stock", "order_lines", "stock_lines", "net_demand", "supplier_orders")
+STEPS = ("intake", "net_demand", "supplier_orders")
 ORDER_COLUMNS = tuple(c.name for c in SUPPLIER_ORDERS.columns)
 
 
@@ -41,10 +41,10 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     """Unites what the day's steps found into the report, in the run's folder. It shows once the day is published."""
     platform = run.platform
     files = []
-    for dataset in DATASETS:
-        found = platform.registry.current(f"violations.{dataset}", run.run_date)
+    for step in STEPS:
+        found = platform.registry.current(f"violations.{step}", run.run_date)
         if found is None:
-            raise ProcurementError(f"{dataset} of {run.run_date} was never checked: materialise it first")
+            raise ProcurementError(f"the {step} of {run.run_date} was never checked: materialise it first")
         files += [platform.lake.path(f, name) for f in found.folders for name in platform.lake.files(f)]
     folder = f"{exceptions_folder(run.run_date)}/{run.run_id}"
     platform.registry.stage("exceptions", run.run_date, run.run_id, (folder,))

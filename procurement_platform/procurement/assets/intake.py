@@ -81,7 +81,8 @@ def intake(context: dg.AssetExecutionContext, day: dg.ResourceParam[DayRun]) -> 
         for feed in FEEDS:
             yield promise_result(feed.lines.name, taken.outcome.promises[feed.name])
         for found in taken.outcome.found:
-            yield from rule_results(day, found.dataset, RULES_OF[found.dataset], found)
+            for asset, rules in RULES_OF.items():
+                yield from rule_results(day, asset, rules, found)
 
 
 def _raw_result(day: DayRun, feed: str, files: Sequence[LedgerFile]) -> dg.MaterializeResult[Any]:

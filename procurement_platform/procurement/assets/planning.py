@@ -103,7 +103,7 @@ def _step(
                 yield table_result(day, published, outcome.lineage[published.table.name], **more)
             yield promise_result(name, outcome.promises["conservation"])
             for found in outcome.found:
-                yield from rule_results(day, found.dataset, rules, found)
+                yield from rule_results(day, name, rules, found)
 
 
 def _largest(published: Published, label: str, value: str) -> dg.MetadataValue:

@@ -41,7 +41,7 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     with day.step("exceptions"):
         report = publication.make_exceptions(day)
         kept = day.platform.lake.path(report.path.rsplit("/", 1)[0], publication.KEPT_ROWS)
-        rules = Counter(pq.read_table(kept, columns=["rule"])["rule"].to_pylist())
+        rules = Counter(str(rule) for rule in pq.read_table(kept, columns=["rule"])["rule"].to_pylist())
         yield dg.MaterializeResult(
             asset_key="exceptions",
             metadata={

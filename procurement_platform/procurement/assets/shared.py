@@ -59,13 +59,13 @@ def promise_spec(asset: str, doc: str) -> dg.AssetCheckSpec:
 def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -> Iterator[dg.AssetCheckResult]:
     """A result per rule: passed up to the rule's threshold; WARN for MEDIUM, ERROR above."""
     for rule in rules:
-        count = found.counts.get(rule.name)
+        count = found.counts.get((asset, rule.name))
         rows = count.rows if count else 0
         allowed = rule.threshold(run.platform.settings)
         metadata: dict[str, Any] = {"rows": rows, "lines in the report": count.lines if count else 0, "threshold": allowed}
         if count is not None:
             metadata["units"] = str(count.units)
-            metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in found.examples[rule.name]))
+            metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in found.examples[asset, rule.name]))
         yield dg.AssetCheckResult(
             asset_key=asset,
             check_name=rule.check_name,

@@ -1,0 +1,117 @@
+import datetime as dt
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from procurement_platform.database.connect import Database
+from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, TableCatalog, iceberg_schema
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.publish import Publisher
+from procurement_platform.procurement.tables import TABLES
+from procurement_platform_tests.lake.parts import PARTS, Stage
+
+FIRST = dt.date(2025, 1, 1)
+
+
+def test_every_declared_type_has_its_iceberg_type() -> None:
+    for table in TABLES:
+        schema = iceberg_schema(table)
+        assert [f.name for f in schema.fields] == [c.name for c in table.columns]
+        assert [f.doc for f in schema.fields] == [c.doc for c in table.columns]
+
+
+def test_a_range_of_dates_gives_the_files_of_its_days_alone(publisher: Publisher, stage: Stage) -> None:
+    days = [FIRST + dt.timedelta(days=n) for n in range(4)]
+    files = {day: stage(day, "run", ["bolt"])[0] for day in days}
+    for day in days:
+        publisher.catalog.replace(PARTS, day, [files[day]], {})
+    assert publisher.catalog.files(PARTS, days[1], days[2]) == [files[days[1]], files[days[2]]]
+
+
+def test_replacing_nothing_by_nothing_commits_nothing(publisher: Publisher) -> None:
+    assert publisher.catalog.replace(PARTS, FIRST, [], {}) is None
+    assert publisher.catalog.load(PARTS).current_snapshot() is None
+
+
+def test_the_snapshot_says_which_run_made_it(publisher: Publisher, stage: Stage) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-7", ["bolt"]), {"procurement.run-id": "run-7"})
+    snapshot = publisher.catalog.load(PARTS).current_snapshot()
+    assert snapshot is not None
+    assert snapshot.summary is not None
+    assert snapshot.summary["procurement.run-id"] == "run-7"
+
+
+def test_metadata_stays_small_however_many_commits_there_were(publisher: Publisher, stage: Stage) -> None:
+    for n in range(45):
+        day = FIRST + dt.timedelta(days=n % 15)
+        publisher.catalog.replace(PARTS, day, stage(day, f"run-{n}", ["bolt"]), {})
+    table = publisher.catalog.load(PARTS)
+    assert len(table.snapshots()) <= 2 * KEEP_SNAPSHOTS
+    metadata = Path(unquote(urlsplit(table.metadata_location).path))
+    assert len(list(metadata.parent.glob("*.metadata.json"))) <= 7
+    assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=14))) == 15
+
+
+def test_days_committed_side_by_side_all_land(publisher: Publisher, stage: Stage, lake: Lake, database: Database) -> None:
+    days = [FIRST + dt.timedelta(days=n) for n in range(6)]
+    files = {day: stage(day, "run", ["bolt"]) for day in days}
+    publisher.catalog.load(PARTS)
+
+    def commit(day: dt.date) -> None:
+        catalog = TableCatalog(lake, database.sqlalchemy_url)
+        catalog.replace(PARTS, day, files[day], {})
+        catalog.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(commit, days))
+    assert len(publisher.catalog.files(PARTS, days[0], days[-1])) == 6
+
+
+def test_a_reader_sees_the_old_rows_or_the_new_ones_during_overwrites(
+    publisher: Publisher, stage: Stage, lake: Lake, database: Database
+) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-0", ["v0"] * 3), {})
+    reader = """
+import json, sys, datetime as dt
+import pyarrow.parquet as pq
+from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.files import Lake
+from procurement_platform_tests.lake.parts import PARTS
+catalog = TableCatalog(Lake(sys.argv[1]), sys.stdin.readline().strip())
+seen = []
+while True:
+    rows = [v for f in catalog.files(PARTS, dt.date(2025, 1, 1)) for v in pq.read_table(f)["part"].to_pylist()]
+    seen.append(rows)
+    print(len(seen), flush=True)
+    if rows and rows[0] == "v30":
+        break
+catalog.close()
+print(json.dumps(seen))
+"""
+    process = subprocess.Popen([sys.executable, "-c", reader, lake.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(database.sqlalchemy_url + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1\n"
+    for n in range(1, 31):
+        publisher.catalog.replace(PARTS, FIRST, stage(FIRST, f"run-{n}", [f"v{n}"] * 3), {})
+    seen = json.loads(process.communicate()[0].splitlines()[-1])
+    assert process.returncode == 0
+    assert all(len(rows) == 3 and len(set(rows)) == 1 for rows in seen)
+    order = [int(rows[0][1:]) for rows in seen]
+    assert order == sorted(order)
+
+
+def test_what_pyiceberg_scans_is_what_was_committed(publisher: Publisher, stage: Stage) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run", ["bolt", "nut"]), {})
+    scanned: pa.Table = publisher.catalog.load(PARTS).scan().to_arrow()
+    assert scanned["part"].to_pylist() == ["bolt", "nut"]
+    assert scanned["run_date"].to_pylist() == [FIRST, FIRST]
+    assert pq.read_schema(publisher.catalog.files(PARTS, FIRST)[0]).names == ["run_date", "part", "amount"]

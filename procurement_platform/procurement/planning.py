@@ -137,7 +137,7 @@ def _open_orders(run: DayRun) -> Relation:
         rows = connection.execute(
             """
             SELECT market, sku, sum(quantity)::numeric(18, 3) FROM control.order_states
-            WHERE state IN ('approved', 'sent') AND run_date < %s GROUP BY market, sku ORDER BY market, sku
+            WHERE state IN ('approved', 'sent') AND market <> '' AND run_date < %s GROUP BY market, sku ORDER BY market, sku
             """,
             (run.run_date,),
         ).fetchall()

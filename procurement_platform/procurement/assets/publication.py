@@ -7,11 +7,10 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.partitions import daily
 from procurement_platform.procurement import publication
 from procurement_platform.procurement.assets.day import CRASH_CHECK, crash_is_reported
 from procurement_platform.procurement.assets.preview import column_schema, preview
-from procurement_platform.procurement.assets.shared import Event, spec
+from procurement_platform.procurement.assets.shared import Event, check_spec, spec
 from procurement_platform.quality.violations import VIOLATIONS
 
 
@@ -27,12 +26,7 @@ from procurement_platform.quality.violations import VIOLATIONS
         )
     ],
     check_specs=[
-        dg.AssetCheckSpec(
-            CRASH_CHECK,
-            asset="exceptions",
-            description="The day's last run neither failed nor was killed. (CRITICAL)",
-            partitions_def=daily,
-        )
+        check_spec(CRASH_CHECK, "exceptions", "The day's last run neither failed nor was killed. (CRITICAL)", blocking=False),
     ],
     hooks={crash_is_reported},
 )

@@ -1,6 +1,7 @@
 """What every asset of the domain has in common: how it is described, what a materialisation shows, how a check is told."""
 
 import datetime as dt
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -43,17 +44,20 @@ def spec(key: str, doc: str, deps: Sequence[str] = (), kinds: frozenset[str] = f
 
 def rule_specs(asset: str, rules: Sequence[Rule]) -> list[dg.AssetCheckSpec]:
     """The checks that count an asset's violations: one per rule, none of them blocking."""
-    return [
-        dg.AssetCheckSpec(
-            rule.check_name, asset=asset, description=f"{rule.doc} ({rule.severity})", partitions_def=daily, metadata={"rule": rule.name}
-        )
-        for rule in rules
-    ]
+    return [check_spec(rule.check_name, asset, f"{rule.doc} ({rule.severity})", blocking=False) for rule in rules]
 
 
 def promise_spec(asset: str, doc: str) -> dg.AssetCheckSpec:
     """A promise that is checked on the staged files: where it is broken nothing is committed."""
-    return dg.AssetCheckSpec(CONSERVATION, asset=asset, description=doc, blocking=True, partitions_def=daily)
+    return check_spec(CONSERVATION, asset, doc, blocking=True)
+
+
+def check_spec(name: str, asset: str, doc: str, *, blocking: bool) -> dg.AssetCheckSpec:
+    """A check whose results belong to run dates, as its asset does."""
+    with warnings.catch_warnings():
+        # Dagster calls partitioned checks a preview; without the partition a result would hide those of other days.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=asset, description=doc, blocking=blocking, partitions_def=daily)
 
 
 def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -> Iterator[dg.AssetCheckResult]:

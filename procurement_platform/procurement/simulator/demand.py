@@ -92,7 +92,7 @@ def stock_tables(world: World, market: Market, day: dt.date, lines: int, seed: i
 
 
 def _random(*key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([part % 2**64 for part in key])))
 
 
 def _popularity(world: World, market: Market, seed: int) -> npt.NDArray[np.float64]:

@@ -41,6 +41,8 @@ def make_reference(markets: int, products: int, suppliers: int) -> dict[str, pa.
     random = Random(f"{markets} {products} {suppliers}")  # noqa: S311 -- for plausible numbers, not for secrets
     goods = [_Product(random, number) for number in range(products)]
     sellers = [_Supplier(number) for number in range(suppliers)]
+    present, gone = [s for s in sellers if not s.gone], [s for s in sellers if s.gone]
+    of_category = {c.name: [s for s in present if s.sells(c)] or present for c in CATEGORIES}
     rows: dict[str, Iterator[Row]] = {
         "markets": (
             (c.market, c.name, c.currency, c.timezone, None, None, True, True, c.orders_cutoff, c.stock_cutoff, c.when_missing)
@@ -48,7 +50,7 @@ def make_reference(markets: int, products: int, suppliers: int) -> dict[str, pa.
         ),
         "products": (p.row() for p in goods),
         "suppliers": (s.row() for s in sellers),
-        "supplier_products": (row for p in goods for row in _offers(random, p, sellers)),
+        "supplier_products": (row for p in goods for row in _offers(random, p, of_category[p.category.name], gone)),
         "planning_parameters": (row for p in goods for row in _parameters(random, p, [c.market for c in COUNTRIES[:markets]])),
     }
     # Each table is used up before the next: the random numbers are drawn in this order.
@@ -121,9 +123,7 @@ class _Supplier:
         return self.supplier_id, self.name, self.currency, minimum, None, _PAST if self.gone else None
 
 
-def _offers(random: Random, product: _Product, suppliers: list[_Supplier]) -> Iterator[Row]:
-    present = [s for s in suppliers if not s.gone] or suppliers
-    candidates = [s for s in present if s.sells(product.category)] or present
+def _offers(random: Random, product: _Product, candidates: list[_Supplier], gone: list[_Supplier]) -> Iterator[Row]:
     start, count = int(random.random() * len(candidates)), 1 + int(random.random() * 3)
     chosen = [candidates[(start + n) % len(candidates)] for n in range(min(count, len(candidates)))]
     if product.number % 83 != 41:  # noqa: PLR2004
@@ -131,7 +131,6 @@ def _offers(random: Random, product: _Product, suppliers: list[_Supplier]) -> It
             yield from _tiers(random, product, supplier, priority)
         return
     # Nobody to buy it from on any day: each of the four reasons in turn.
-    gone = [s for s in suppliers if s.gone]
     match product.number // 83 % 4:
         case 1:
             yield _offer(random, product, chosen[0], 1, period=(None, _PAST))

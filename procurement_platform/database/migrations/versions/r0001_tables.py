@@ -379,6 +379,7 @@ def _control() -> None:
         column(run_date, key=True),
         sa.Column("supplier_id", TEXT, primary_key=True, comment="The supplier."),
         sa.Column("sku", TEXT, primary_key=True, comment="The product."),
+        sa.Column("market", TEXT, primary_key=True, comment="The market the units are for; empty: the surplus."),
         sa.Column(
             "state",
             TEXT,

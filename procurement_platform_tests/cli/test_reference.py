@@ -1,0 +1,55 @@
+"""`procurement reference load` and `export`."""
+
+from pathlib import Path
+
+from procurement_platform.settings import Settings
+from procurement_platform_tests.cli.conftest import Procurement
+
+TABLES = ["markets", "products", "suppliers", "supplier_products", "planning_parameters"]
+
+
+def test_an_empty_database_exports_the_sample_set_and_takes_it_back(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    done = procurement("reference", "export", tmp_path / "one")
+    assert done.code == 0
+    assert done.err.splitlines() == [str(tmp_path / "one" / f"{name}.csv") for name in TABLES]
+
+    loaded = procurement("reference", "load", tmp_path / "one")
+    assert loaded.code == 0
+    rows = dict(line.split() for line in loaded.out.splitlines()[2:])
+    assert set(rows) == set(TABLES)
+    assert rows["markets"] == "8"
+
+    procurement("reference", "export", tmp_path / "two")
+    for name in TABLES:
+        assert (tmp_path / "one" / f"{name}.csv").read_bytes() == (tmp_path / "two" / f"{name}.csv").read_bytes()
+
+
+def test_faults_are_all_listed_and_nothing_is_loaded(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    procurement("reference", "export", tmp_path)
+    markets = tmp_path / "markets.csv"
+    lines = markets.read_text().splitlines()
+    markets.write_text("\n".join([lines[0], *lines[1:], lines[1], lines[2]]) + "\n")
+    done = procurement("reference", "load", tmp_path)
+    assert done.code == 1
+    assert done.out == ""
+    first, *problems = done.err.splitlines()
+    assert first.startswith("error: nothing was loaded: ")
+    assert len(problems) == 2
+    assert all("markets.csv" in line for line in problems)
+
+
+def test_files_that_are_no_table_are_named(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    procurement("reference", "export", tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    done = procurement("reference", "load", tmp_path)
+    assert done.code == 0
+    assert done.err == "not a reference table, and left alone: notes.txt\n"
+
+
+def test_a_folder_that_is_none_is_one_line(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    assert "is no folder" in procurement("reference", "load", tmp_path / "nowhere").error
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in procurement("reference", "export", tmp_path / "file").error

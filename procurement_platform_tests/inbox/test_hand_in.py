@@ -1,0 +1,113 @@
+"""A file handed in is one a market could have sent: whole, and under its identity."""
+
+import datetime as dt
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.hand_in import hand_in
+from procurement_platform.inbox.scan import scan
+from procurement_platform.lake.files import Lake
+
+DAY = dt.date(2025, 12, 20)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake((tmp_path / "a lake").as_uri())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "Export of Monday.CSV"
+    path.write_bytes(b"market,sku,available,reserved\nDE,A,1,0\n")
+    return path
+
+
+def inbox(lake: Lake, feed: str = "stock") -> list[str]:
+    return sorted(path.name for path in Path(lake.path("inbox", feed, str(DAY))).iterdir())
+
+
+def test_the_file_gets_its_markets_name_and_keeps_its_bytes(lake: Lake, source: Path) -> None:
+    path = hand_in(lake, source, "stock", "DE", DAY)
+    assert path == "inbox/stock/2025-12-20/DE.csv"
+    assert lake.read(path) == source.read_bytes()
+    assert inbox(lake) == ["DE.csv"]
+
+
+def test_a_run_takes_it(lake: Lake, source: Path) -> None:
+    hand_in(lake, source, "stock", "DE", DAY, "late 2")
+    (found,) = scan(lake.path("inbox"), "stock", DAY, settle_seconds=0).files
+    assert (found.identity.market, found.identity.name, found.identity.format) == ("DE", "DE__late 2", "csv")
+
+
+def test_the_same_identity_is_replaced_whatever_its_format_and_another_suffix_adds(lake: Lake, source: Path, tmp_path: Path) -> None:
+    avro = tmp_path / "stock.avro"
+    avro.write_bytes(b"Obj\x01")
+    hand_in(lake, source, "stock", "DE", DAY)
+    hand_in(lake, source, "stock", "DE", DAY, "late")
+    hand_in(lake, avro, "stock", "DE", DAY)
+    assert inbox(lake) == ["DE.avro", "DE__late.csv"]
+    source.write_bytes(b"other\n")
+    hand_in(lake, source, "stock", "DE", DAY, "late")
+    assert lake.read("inbox/stock/2025-12-20/DE__late.csv") == b"other\n"
+
+
+@pytest.mark.parametrize(
+    ("market", "suffix", "reason"),
+    [
+        ("de", "", "capital letters"),
+        ("../DE", "", "must not hold"),
+        ("DE/../FR", "", "must not hold"),
+        ("", "", "market code"),
+        ("DE__x", "", "'__' parts the code"),
+        ("DE", "a/b", "must not hold"),
+        ("DE", "a:b", "characters that file systems refuse"),
+        ("DE", "x" * 200, "bytes long"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_and_nothing_is_written(lake: Lake, source: Path, market: str, suffix: str, reason: str) -> None:
+    with pytest.raises(InvalidFile, match=reason):
+        hand_in(lake, source, "stock", market, DAY, suffix)
+    assert not lake.exists("inbox")
+
+
+def test_an_unknown_format_is_refused(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "stock.xlsx"
+    path.write_bytes(b"PK")
+    with pytest.raises(InvalidFile, match=r"'stock\.xlsx' ends in no known format"):
+        hand_in(lake, path, "stock", "DE", DAY)
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(lake: Lake, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_in(lake, source, "stock", "DE", DAY)
+    before = lake.read("inbox/stock/2025-12-20/DE.csv")
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    source.write_bytes(b"other\n")
+    with pytest.raises(OSError, match="No space left"):
+        hand_in(lake, source, "stock", "DE", DAY)
+    assert inbox(lake) == ["DE.csv"]
+    assert lake.read("inbox/stock/2025-12-20/DE.csv") == before
+
+
+@given(market=st.text(max_size=12), suffix=st.text(max_size=12))
+def test_nothing_is_ever_written_outside_the_days_folder(tmp_path_factory: pytest.TempPathFactory, market: str, suffix: str) -> None:
+    root = tmp_path_factory.mktemp("any")
+    source = root / "x.csv"
+    source.write_bytes(b"a\n")
+    lake = Lake((root / "lake").as_uri())
+    try:
+        path = hand_in(lake, source, "orders", market, DAY, suffix)
+    except InvalidFile:
+        assert not lake.exists("inbox")
+        return
+    assert {p for p in root.rglob("*") if p.is_file()} == {source, Path(lake.path(path))}
+    assert Path(lake.path(path)).parent == root / "lake" / "inbox" / "orders" / "2025-12-20"

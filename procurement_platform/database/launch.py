@@ -21,8 +21,9 @@ import signal
 import sys
 
 NOBODY = 65534
-_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID = 0, 1, 6, 7
-_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP = 0, 1, 6, 7, 8
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 4  # rights outlast setuid, and hold in access(2) too, by which initdb looks for postgres
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION = 0x20080522  # linux/capability.h: two 32-bit words per set
 _CLONE_NEWUSER = 0x10000000
 
@@ -40,13 +41,13 @@ def _keep_one_right(folder: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/status") as status:
         held = next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm:"))
-    if any(not held >> right & 1 for right in (_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID)):
+    if any(not held >> right & 1 for right in (_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP)):
         raise PermissionError("root without its rights")
     for path, folders, files in os.walk(folder) if owner.st_uid != uid else ():
         os.chown(path, uid, gid)
         for name in folders + files:
             os.chown(os.path.join(path, name), uid, gid, follow_symlinks=False)
-    _call(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    _call(libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

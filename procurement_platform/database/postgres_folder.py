@@ -248,4 +248,6 @@ def _launcher(mode: str, folder: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}  # none of the caller's PG* variables
+    """None of the caller's PG* variables; but what Python may need to start."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}

@@ -1,6 +1,7 @@
 -- Order lines sent twice. The key is (market, order, line number; the SKU where no line number is sent); the lines of earlier days take part.
 -- Every line of a key is equal in every contract field: all but the first of (earlier days, file name, row) are DUPLICATE_ORDER.
 -- Otherwise every line of the key is CONFLICTING_ORDER.
+-- `files` (file_id, file, …) has the names that the files were sent under.
 -- Only keys whose hash occurs twice are looked at exactly: full rows in a window would not fit in memory.
 WITH hashes AS (
   SELECT key_hash(market, order_id, line_number, CASE WHEN line_number IS NULL THEN sku END) AS key FROM order_lines_checked

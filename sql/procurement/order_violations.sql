@@ -31,8 +31,8 @@ SELECT
   rows,
   CAST(units AS decimal(38,3)) AS units,
   which || CASE rule
-    WHEN 'DUPLICATE_ORDER' THEN ': order lines that were sent before, left out. Nothing is lost; send each order line once.'
-    WHEN 'CONFLICTING_ORDER' THEN ': in quarantine, their keys were sent with other content too. Send each order line once. For example: ' || example
+    WHEN 'DUPLICATE_ORDER' THEN ': sent before, left out. Nothing is lost; send each order line once.'
+    WHEN 'CONFLICTING_ORDER' THEN ': in quarantine, its key was sent with other content too. Send each order line once. For example: ' || example
     WHEN 'UNKNOWN_PRODUCT' THEN
       ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
     ELSE ': in quarantine. Correct and send the file again. For example: ' || example

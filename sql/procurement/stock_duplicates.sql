@@ -1,4 +1,4 @@
--- Stock rows sent twice on the day. The key is (market, SKU, warehouse); otherwise as order_duplicates.
+-- Stock rows sent twice on the day. The key is (market, SKU, warehouse); otherwise as order_duplicates. `files` has the names that the files were sent under.
 WITH suspects AS (
   SELECT key
   FROM (SELECT key_hash(market, sku, warehouse) AS key FROM stock_lines_checked) hashes

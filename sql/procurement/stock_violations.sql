@@ -41,9 +41,9 @@ SELECT
   which || CASE rule
     WHEN 'STOCK_LOGIC' THEN
       ': ' || CAST(units AS varchar) || ' more units of ' || sku || ' reserved than available; counted as 0 usable. Count again and send the stock file again.'
-    WHEN 'DUPLICATE_ORDER' THEN ': stock rows that were sent twice, left out. Nothing is lost; send each SKU once per warehouse.'
+    WHEN 'DUPLICATE_ORDER' THEN ': sent before, left out. Nothing is lost; send each SKU once per warehouse.'
     WHEN 'CONFLICTING_ORDER' THEN
-      ': in quarantine, the SKU was sent with other content too, so its stock is not known. Send each SKU once per warehouse. For example: ' || example
+      ': in quarantine, its SKU was sent with other content too, so its stock is not known. Send each SKU once per warehouse. For example: ' || example
     WHEN 'UNKNOWN_PRODUCT' THEN
       ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
     ELSE ': in quarantine, the stock is not known. Correct and send the file again. For example: ' || example

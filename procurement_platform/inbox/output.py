@@ -74,12 +74,13 @@ class ParquetOutput:
             return table[name]
         value = pa.array([self._constants[name]], type=ARROW_TYPES[kind])
         # One dictionary entry and a run of zeros: written without looking at a single value.
-        return pa.DictionaryArray.from_arrays(pa.array(memoryview(bytes(4 * table.num_rows)).cast("i"), type=pa.int32()), value)
+        zeros = pa.Array.from_buffers(pa.int8(), table.num_rows, [None, pa.py_buffer(bytes(table.num_rows))])
+        return pa.DictionaryArray.from_arrays(zeros, value)
 
     def _open(self, frame: pl.DataFrame, schema: pa.Schema) -> pq.ParquetWriter:
         sample = frame.head(_SAMPLE_ROWS)
         # A dictionary of nearly unique values costs time and saves nothing.
-        repeated = [name for name, dtype in frame.schema.items() if dtype != pl.Int64 and sample[name].n_unique() * 2 < sample.height]
+        repeated = [name for name, dtype in frame.schema.items() if dtype != pl.Int64 and sample[name].n_unique() * 4 < sample[name].count()]
         numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric() and name not in repeated]
         return pq.ParquetWriter(
             self._unfinished,
@@ -89,5 +90,6 @@ class ParquetOutput:
             use_dictionary=[*repeated, *self._constants],
             column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
             store_decimal_as_integer=True,
+            write_statistics=[*self._constants, "row_number"],  # what catalogs partition by; the others' cost a tenth of the time
             store_schema=False,  # readers see the Parquet types, not how the columns happened to lie in memory
         )

@@ -71,7 +71,7 @@ class _Pass:
         name = f"{safe_name(task.file_name)}.{taken.file_id}.parquet"
         known = {"run_date": task.run_date, "file_id": taken.file_id}
         told = {**known, "feed": task.feed, "market": task.market, "file": task.file_name}
-        self._lines = ParquetOutput(Path(task.lines_folder) / name, unfinished(task.lines_folder, task), task.columns, known)
+        self._lines = ParquetOutput(Path(task.lines_folder) / name, unfinished(task.lines_folder, task), task.columns, known | {self._contract.market.column: task.market})
         folder = task.quarantine_folder
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]

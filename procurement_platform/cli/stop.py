@@ -4,7 +4,8 @@
 def stop() -> None:
     """End the embedded PostgreSQL of this home, clients or not.
 
-    It would stop by itself a minute after its last client. The next command starts it again. Writes nothing.
+    Reads the home's postgres folder, writes nothing. The server would stop by itself a minute after its last client; the next command
+    starts it again.
     """
     from procurement_platform.cli.output import say
     from procurement_platform.database import embedded

@@ -96,7 +96,7 @@ def test_limits_beyond_the_machine_are_worth_a_look(procurement: Procurement, ho
 
 def test_the_shells_dagster_is_compared_with_the_homes(procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def told() -> dict[str, Any]:
-        return [line for line in procurement("doctor", "--format", "json").json if line["what"] == "dagster"][-1]
+        return dict([line for line in procurement("doctor", "--format", "json").json if line["what"] == "dagster"][-1])
 
     assert "not set in this shell" in told()["found"]
     for name, value in dagster_environment(home).items():

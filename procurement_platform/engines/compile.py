@@ -1,6 +1,6 @@
 """Trino SQL made into what an engine runs: parsed, linted, names and types resolved, helpers expanded.
 
-sqlglot's transpiling alone is silently wrong in places; resolving names and types first, inside the portable subset, is what makes it right.
+sqlglot's transpiling alone is silently wrong in places; resolving names and types first, inside the portable subset, makes it right.
 Only `queries` imports this module, and only when nothing is remembered: sqlglot takes long to import.
 """
 
@@ -15,7 +15,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage as column_lineage
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import build_scope, traverse_scope
+from sqlglot.optimizer.scope import Scope, build_scope, traverse_scope
+from sqlglot.schema import MappingSchema
 
 from procurement_platform.engines.helpers import Dialect, expand
 from procurement_platform.engines.lint import lint, lint_types
@@ -51,11 +52,11 @@ def for_trino(name: str, sql: str, relations: Schemas, params: Mapping[str, obje
 def lineage(name: str, sql: str, relations: Schemas) -> dict[str, list[list[str]]]:
     """For each column of the result, the sorted [relation, column] pairs its value is made of."""
     tree = resolved(name, sql, relations, "trino")
-    scope = build_scope(tree)
+    roots = column_lineage(None, tree, _schema(relations), dialect="trino", scope=build_scope(tree), copy=False)
     found: dict[str, list[list[str]]] = {}
     for column in tree.named_selects:
-        nodes = column_lineage(column, tree, dialect="trino", schema=None, scope=scope, copy=False).walk()
-        sources = {(node.expression.name, node.name.rpartition(".")[2].strip('"')) for node in nodes if isinstance(node.expression, exp.Table)}
+        leaves = [node for node in roots[column].walk() if isinstance(node.expression, exp.Table)]
+        sources = {(leaf.expression.name, leaf.name.rpartition(".")[2].strip('"')) for leaf in leaves}
         found[column] = [list(source) for source in sorted(sources)]
     return found
 
@@ -67,24 +68,32 @@ def resolved(name: str, sql: str, relations: Schemas, dialect: Dialect) -> exp.Q
         QueryRefused: it does not parse, is outside the portable subset, or reads what is not there.
     """
     try:
-        tree = sqlglot.parse_one(sql, read="trino")
-        lint(name, tree)
-        schema = {relation: dict(columns) for relation, columns in relations.items()}
+        tree = lint(name, sqlglot.parse_one(sql, read="trino"))
         missing = sorted({table.name for table in _tables(tree)} - relations.keys())
         if missing:
             raise QueryRefused(f"{name}: reads {', '.join(missing)}, which was not given")
+        schema = _schema(relations)
         tree = qualify(tree, schema=schema, dialect="trino")
-        tree = annotate_types(expand(tree, dialect), schema=schema, dialect="trino")
-        lint_types(name, tree)
+        expand(tree, dialect)
+        tree = annotate_types(tree, schema=schema, dialect="trino")
     except SqlglotError as problem:
         raise QueryRefused(f"{name}: {' '.join(str(problem).split())}") from None
-    assert isinstance(tree, exp.Query)
+    lint_types(name, tree)
     return tree
 
 
+def _schema(relations: Schemas) -> MappingSchema:
+    return MappingSchema({relation: dict(columns) for relation, columns in relations.items()}, dialect="trino")
+
+
 def _tables(tree: exp.Expr) -> list[exp.Table]:
-    """Every reference to a relation, in the order of the text: the tables that no WITH clause in reach defines."""
-    return [source for scope in traverse_scope(tree) for source in scope.tables if not isinstance(scope.sources.get(source.alias_or_name), type(scope))]
+    """Every reference to a relation: the tables that no WITH clause in reach defines."""
+    return [
+        table
+        for scope in traverse_scope(tree)
+        for table in scope.tables
+        if not isinstance(scope.sources.get(table.alias_or_name), Scope)
+    ]  # fmt: skip
 
 
 def _parquet(table: exp.Table, columns: Mapping[str, str]) -> exp.Expr:
@@ -107,4 +116,5 @@ def _literal(name: str, parameter: str, value: object) -> exp.Expr:
             return exp.Literal.string(value)
         case dt.date() if not isinstance(value, dt.datetime):
             return exp.Literal.string(value.isoformat())
-    raise QueryRefused(f"{name}: the parameter :{parameter} is a {type(value).__name__}; dates, text, decimals and whole numbers can be given")
+    kind = type(value).__name__
+    raise QueryRefused(f"{name}: the parameter :{parameter} is a {kind}; dates, text, decimals and whole numbers can be given")

@@ -20,7 +20,6 @@ from procurement_platform.lake.tables import ARROW_TYPES
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
-# Statements whose only variable parts are bound values. `{}` never stands for a value.
 _COPY = " TO $target__ (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
 
 
@@ -32,23 +31,29 @@ def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 class DuckDBEngine:
-    """DuckDB with a memory limit, spilling to a private folder, with no reach beyond `folders`.
+    """DuckDB with a memory limit, spilling to a private folder, with no reach beyond `folders`. It connects when first used.
 
     Args:
         connect: opens the connection; `DuckDBResource(database=":memory:").get_connection` fits.
         memory_mib: what DuckDB may hold in memory, in MiB; beyond it, it spills to disk.
         threads: DuckDB's threads.
-        temporary: the folder under which the engine makes its private one.
+        temporary: the folder under which the engine makes its private one; none given: the system's.
         folders: the folders (paths or URL prefixes) that queries may read and write; none given: all.
     """
 
     def __init__(
-        self, *, connect: Connect = in_memory, memory_mib: int = 512, threads: int = 2, temporary: Path | None = None, folders: tuple[str, ...] = ()
+        self,
+        *,
+        connect: Connect = in_memory,
+        memory_mib: int = 512,
+        threads: int = 2,
+        temporary: Path | None = None,
+        folders: tuple[str, ...] = (),
     ) -> None:
-        self._connect, self._memory_mib, self._threads, self._parent = connect, memory_mib, threads, temporary
-        self._folders = folders
-        self._open: duckdb.DuckDBPyConnection | None = None
+        self._connect, self._memory_mib, self._threads, self._parent, self._folders = connect, memory_mib, threads, temporary, folders
         self._closing = ExitStack()
+        self._open: duckdb.DuckDBPyConnection | None = None
+        self._private = Path()
         self._empty: dict[tuple[tuple[str, str], ...], str] = {}
         self._protocols: set[str] = set()
 
@@ -59,8 +64,8 @@ class DuckDBEngine:
         path = self._path(target)
         if "://" not in path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        # DuckDB keeps an ORDER BY's order always; the order of what it reads costs memory, so it is kept only where nothing else fixes one.
         with self._explained(query):
+            # An ORDER BY's order is always kept; the order of what is read costs memory, so it is kept only where nothing else fixes one.
             self._connection.execute("SET preserve_insertion_order = $keep", {"keep": not compiled.ordered})
             try:
                 copied = self._connection.execute("COPY (" + compiled.sql + ")" + _COPY, {**bound, "target__": path}).fetchall()
@@ -77,6 +82,7 @@ class DuckDBEngine:
     def arrow(self, query: Query, relations: Mapping[str, Relation], params: Mapping[str, Scalar]) -> pa.Table:
         compiled, bound = self._bind(query, relations, params)
         with self._explained(query):
+            self._connection.execute("SET preserve_insertion_order = true")
             return self._connection.execute(compiled.sql, bound).to_arrow_table()
 
     def close(self) -> None:
@@ -89,61 +95,65 @@ class DuckDBEngine:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._open is None:
-            if self._parent:
-                self._parent.mkdir(parents=True, exist_ok=True)
-                _sweep(self._parent)
-            self._private = tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=self._parent)
-            self._closing.callback(shutil.rmtree, self._private, ignore_errors=True)
-            connection = self._closing.enter_context(self._connect())
-            for statement, value in (
-                ("SET memory_limit = $value", f"{self._memory_mib}MiB"),
-                ("SET threads = $value", self._threads),
-                ("SET temp_directory = $value", self._private),
-                ("SET autoinstall_known_extensions = $value", False),
-                ("SET autoload_known_extensions = $value", False),
-                ("SET parquet_metadata_cache = $value", False),
-            ):
-                connection.execute(statement, {"value": value})
-            if self._folders:
-                allowed = [self._path(folder) for folder in (*self._folders, self._private)]
-                connection.execute("SET allowed_directories = $value", {"value": allowed})
-                connection.execute("SET enable_external_access = false")
-            self._open = connection
+            self._open = self._opened()
         return self._open
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        if self._parent:
+            self._parent.mkdir(parents=True, exist_ok=True)
+            _sweep(self._parent)
+        self._private = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=self._parent))
+        self._closing.callback(shutil.rmtree, self._private, ignore_errors=True)
+        connection = self._closing.enter_context(self._connect())
+        connection.execute("SET memory_limit = $limit", {"limit": f"{self._memory_mib}MiB"})
+        connection.execute("SET threads = $threads", {"threads": self._threads})
+        connection.execute("SET temp_directory = $folder", {"folder": str(self._private)})
+        connection.execute("SET autoinstall_known_extensions = false")
+        connection.execute("SET autoload_known_extensions = false")
+        connection.execute("SET enable_progress_bar = false")
+        if self._folders:
+            allowed = [unquote(urlsplit(f).path) if f.startswith("file:") else f for f in (*self._folders, str(self._private))]
+            connection.execute("SET allowed_directories = $folders", {"folders": allowed})
+            connection.execute("SET enable_external_access = false")
+        return connection
 
     def _bind(self, query: Query, relations: Mapping[str, Relation], params: Mapping[str, Scalar]) -> tuple[Compiled, dict[str, object]]:
         compiled = query.compiled({name: relation.columns for name, relation in relations.items()})
-        unset = [name for name in compiled.parameters if name not in params]
-        if unset:
-            raise QueryRefused(f"{query.name}: the parameter :{unset[0]} has no value")
+        bound: dict[str, object] = {}
         for name in compiled.parameters:
-            if isinstance(params[name], float | dt.datetime):
-                raise QueryRefused(f"{query.name}: the parameter :{name} is a {type(params[name]).__name__}; dates and exact numbers can be given")
-        bound: dict[str, object] = {name: params[name] for name in compiled.parameters}
+            if name not in params:
+                raise QueryRefused(f"{query.name}: the parameter :{name} has no value")
+            value = params[name]
+            if isinstance(value, float | dt.datetime):
+                raise QueryRefused(f"{query.name}: the parameter :{name} is a {type(value).__name__}; give a date or an exact number")
+            bound[name] = value
         for name, parameter in compiled.relations.items():
             relation = relations[name]
             bound[parameter] = [self._path(file) for file in relation.files] or [self._empty_file(relation.columns)]
         return compiled, bound
 
     def _path(self, file: str) -> str:
-        scheme = urlsplit(file).scheme if "://" in file else ""
+        """The file as DuckDB opens it. Other file systems than the local one are lent to it by fsspec."""
+        scheme, separator, _ = file.partition("://")
+        if not separator:
+            return file
         if scheme == "file":
             return unquote(urlsplit(file).path)
-        if scheme and scheme not in self._protocols:
+        if scheme not in self._protocols:
             import fsspec
 
-            self._protocols.add(scheme)
             self._connection.register_filesystem(fsspec.filesystem(scheme))
+            self._protocols.add(scheme)
         return file
 
     def _empty_file(self, columns: Mapping[str, str]) -> str:
         """A Parquet file without rows, so that an empty relation is read as any other."""
         key = tuple(columns.items())
-        if key not in self._empty:
-            _ = self._connection
-            path = os.path.join(self._private, f"empty-{len(self._empty)}.parquet")
+        if self._open is None or key not in self._empty:
+            self._open = self._connection  # makes the private folder
+            path = self._private / f"empty-{len(self._empty)}.parquet"
             pq.write_table(pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in key]).empty_table(), path)
-            self._empty[key] = path
+            self._empty[key] = str(path)
         return self._empty[key]
 
     @contextmanager
@@ -153,7 +163,7 @@ class DuckDBEngine:
             yield
         except duckdb.OutOfMemoryException as problem:
             raise ProcurementError(
-                f"{query.name}: DuckDB needs more than {self._memory_mib} MiB, or disk under {self._private}; "
+                f"{query.name}: DuckDB needs more than {self._memory_mib} MiB, or more disk under {self._private.parent}; "
                 f"raise PROCUREMENT_SQL_MEMORY_MIB or free disk space ({_first_line(problem)})"
             ) from problem
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as problem:
@@ -161,7 +171,8 @@ class DuckDBEngine:
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as problem:
             raise QueryRefused(f"{query.name}: {_first_line(problem)}") from problem
         except (duckdb.IOException, FileNotFoundError) as problem:
-            if "No files found" in str(problem) or "No such file" in str(problem) or isinstance(problem, FileNotFoundError):
+            gone = isinstance(problem, FileNotFoundError) or "No files found" in str(problem) or "No such file" in str(problem)
+            if gone:
                 raise InputGone(f"{query.name}: a file to read is gone: {_first_line(problem)}") from problem
             raise ProcurementError(f"{query.name}: {_first_line(problem)}") from problem
         except duckdb.Error as problem:
@@ -169,19 +180,22 @@ class DuckDBEngine:
 
 
 def _check_columns(name: str, connection: duckdb.DuckDBPyConnection, path: str, declared: Mapping[str, str]) -> None:
-    described = connection.execute("DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false)", {"path": path}).fetchall()
-    written = {str(row[0]): str(row[1]).lower() for row in described}
-    if list(written.items()) != list(declared.items()):
-        difference = [f"{c}: {written.get(c, 'missing')}, declared {declared.get(c, 'nowhere')}" for c in dict.fromkeys((*written, *declared))]
-        wrong = [d for d, c in zip(difference, dict.fromkeys((*written, *declared)), strict=True) if written.get(c) != declared.get(c)]
-        raise PromiseBroken(f"{name}: the result's columns are not the declared ones: {'; '.join(wrong) or 'another order'}")
+    found = connection.execute("DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false)", {"path": path}).fetchall()
+    written = {str(row[0]): str(row[1]).lower() for row in found}
+    if list(written.items()) == list(declared.items()):
+        return
+    columns = dict.fromkeys((*declared, *written))
+    wrong = [
+        f"{c} is {written.get(c, 'missing')}, declared {declared.get(c, 'nowhere')}" for c in columns if written.get(c) != declared.get(c)
+    ]
+    raise PromiseBroken(f"{name}: the result's columns are not the declared ones: {'; '.join(wrong) or 'they are in another order'}")
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what engines of dead processes left (a killed run cannot)."""
+    """Remove what engines of dead processes left: a killed run cannot."""
     for folder in parent.glob("duckdb-*-*"):
-        with suppress(ValueError, IndexError):
-            if not os.path.exists(f"/proc/{int(folder.name.split('-')[1])}"):
+        with suppress(ValueError):
+            if not Path("/proc", str(int(folder.name.split("-")[1]))).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -31,7 +31,7 @@ class Helper:
 
 
 def _multiply_money(dialect: Dialect, arguments: Arguments) -> exp.Expr:
-    """quantity × price, rounded half up to 4 places: decimal(38,4)."""
+    """Quantity × price, rounded half up to 4 places: decimal(38,4)."""
     quantity, price = arguments
     if dialect == "duckdb":
         quantity, price = _cast(quantity, QUANTITY), _cast(price, PRICE)
@@ -56,9 +56,7 @@ def _key_hash(dialect: Dialect, arguments: Arguments) -> exp.Expr:
     """64 bits of a key, NULL counted as a value. Finds candidates: its values differ by engine and version, and may collide."""
     if dialect == "duckdb":
         return exp.Anonymous(this="hash", expressions=arguments)
-    texts: Arguments = [
-        exp.Coalesce(this=_cast(argument, "varchar"), expressions=[exp.Literal.string("\x1e")]) for argument in arguments
-    ]
+    texts: Arguments = [exp.Coalesce(this=_cast(argument, "varchar"), expressions=[exp.Literal.string("\x1e")]) for argument in arguments]
     joined = texts[0]
     for text in texts[1:]:
         joined = exp.DPipe(this=exp.DPipe(this=joined, expression=exp.Literal.string("\x1f")), expression=text)
@@ -84,8 +82,8 @@ def _add_days(dialect: Dialect, arguments: Arguments) -> exp.Expr:
 
 
 def _within(side: exp.Expr, limit: str) -> exp.Expr:
-    number = exp.Literal.number(limit)
-    return exp.and_(exp.LT(this=_wrapped(side), expression=number), exp.GT(this=_wrapped(side.copy()), expression=exp.Neg(this=number.copy())))
+    below = exp.LT(this=_wrapped(side), expression=exp.Literal.number(limit))
+    return exp.and_(below, exp.GT(this=_wrapped(side.copy()), expression=exp.Neg(this=exp.Literal.number(limit))))
 
 
 def _cast(node: exp.Expr, to: str) -> exp.Cast:
@@ -110,12 +108,9 @@ HELPERS = {
 }
 
 
-def expand(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
-    """The tree with every helper call replaced by the engine's own words."""
-
-    def replaced(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Anonymous) and node.name.lower() in HELPERS:
-            return HELPERS[node.name.lower()].expand(dialect, [argument.transform(replaced) for argument in node.expressions])
-        return node
-
-    return tree.transform(replaced)
+def expand(tree: exp.Query, dialect: Dialect) -> None:
+    """Replaces every call of a helper by the engine's own words, the innermost first."""
+    for call in reversed(list(tree.find_all(exp.Anonymous))):
+        helper = HELPERS.get(call.name.lower())
+        if helper:
+            call.replace(helper.expand(dialect, [argument.copy() for argument in call.expressions]))

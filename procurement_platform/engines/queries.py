@@ -7,7 +7,6 @@ is right or it is not used.
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +69,7 @@ class Query:
 
     def _remembered(self, kind: str, relations: Schemas, make: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         columns = json.dumps({name: list(relations[name].items()) for name in sorted(relations)})
-        key = hashlib.sha256("\0".join((kind, _compiler(), self.name, self.sql, columns)).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([kind, _compiler(), self.name, self.sql, columns]).encode()).hexdigest()
         if key not in self._memory:
             entry = None if self.cache is None else self.cache / f"{key}.json"
             found = _read(entry) if entry else None
@@ -124,6 +123,6 @@ def _write(entry: Path, found: dict[str, Any]) -> None:
         body = json.dumps(found)
         with tempfile.NamedTemporaryFile("w", dir=entry.parent, delete=False, encoding="utf-8") as file:
             file.write(hashlib.sha256(body.encode()).hexdigest() + "\n" + body)
-        os.replace(file.name, entry)
+        Path(file.name).replace(entry)
     except OSError:
         return

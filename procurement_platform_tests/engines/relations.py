@@ -2,7 +2,7 @@
 
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
-from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, TABLES
+from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.violations import VIOLATIONS
 
 REPEATED = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
@@ -38,5 +38,5 @@ RESULTS: dict[str, dict[str, str]] = {
     **{f"procurement/{feed}_conflicts": QUARANTINE.sql_types for feed in ("order", "stock")},
     "procurement/order_lines_kept": ORDER_LINES.sql_types,
     "procurement/stock_lines_kept": STOCK_LINES.sql_types,
-    "procurement/supplier_order_list": {name: kind for table in TABLES if table.name == "supplier_orders" for name, kind in table.sql_types.items()},
+    "procurement/supplier_order_list": SUPPLIER_ORDERS.sql_types,
 }  # fmt: skip

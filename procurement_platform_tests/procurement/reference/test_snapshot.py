@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -63,7 +64,8 @@ _ROWS = st.lists(st.tuples(st.none() | st.text(max_size=4), st.none() | st.integ
 def _table(rows: list[tuple[str | None, int | None]], *, cut: int = 0) -> pa.Table:
     texts = [text for text, _ in rows]
     numbers = [None if number is None else Decimal(number).scaleb(-3) for _, number in rows]
-    schema = pa.schema([pa.field("text", pa.string()), pa.field("number", pa.decimal128(18, 3))])
+    fields: list[pa.Field[Any]] = [pa.field("text", pa.string()), pa.field("number", pa.decimal128(18, 3))]
+    schema = pa.schema(fields)
     return pa.concat_tables(
         pa.table([pa.array(texts[part]), pa.array(numbers[part], pa.decimal128(18, 3))], schema=schema)
         for part in (slice(0, cut), slice(cut, None))

@@ -182,7 +182,7 @@ ATTACKS = (
     Attack("/lower__case.csv", lambda m: [m.csv()], _FILE, 0, "a name without a market code"),
     Attack("ü: odd?.csv", lambda m: [m.csv()], _FILE, 0, "a name that file systems refuse"),
     Attack("odd (1), copy.csv", lambda m: [m.csv()], "", 0, "an odd name, but a right one"),
-    Attack("latin1.csv", _latin1, _FILE, 0, "Latin-1 instead of UTF-8"),
+    Attack("latin1.csv", _latin1, _ROW, 1, "a cell in Latin-1 instead of UTF-8"),
     Attack("bom.csv", lambda m: [b"\xef\xbb\xbf" + m.csv()], "", 0, "a byte order mark"),
     Attack("crlf.csv", lambda m: [m.csv().replace(b"\n", b"\r\n")], "", 0, "lines that end as on Windows"),
     Attack("ragged.csv", _ragged, _ROW, 2, "rows with too few and too many cells"),

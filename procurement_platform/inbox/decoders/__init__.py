@@ -10,7 +10,6 @@ from typing import Protocol
 
 import polars as pl
 
-from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.identity import Format
 from procurement_platform.inbox.task import Limits
 
@@ -65,8 +64,18 @@ def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:
             from procurement_platform.inbox.decoders.avro import open_avro
 
             return open_avro(path, limits)
-        case _:
-            raise InvalidFile(f"is of the format {form}, which cannot be read")
+        case "parquet":
+            from procurement_platform.inbox.decoders.parquet import ParquetDecoder
+
+            return ParquetDecoder(path, limits)
+        case "csv" | "csv.gz":
+            from procurement_platform.inbox.decoders.csv import CsvDecoder
+
+            return CsvDecoder(path, limits, packed=form == "csv.gz")
+        case "jsonl":
+            from procurement_platform.inbox.decoders.jsonl import JsonLinesDecoder
+
+            return JsonLinesDecoder(path, limits)
 
 
 def as_json(frame: pl.DataFrame) -> pl.Series:

@@ -8,7 +8,7 @@ import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
@@ -188,15 +188,3 @@ def _width(branch: Any) -> int | None:
             return _WIDTHS.get(name)
         case _:
             return None
-
-
-def read_blocks(file: IO[bytes], header: Header, limits: Limits) -> Iterator[Block]:
-    """The blocks of a file whose rows have no least size."""
-    return blocks(
-        file,
-        header,
-        least_row_bytes=0,
-        max_block_bytes=limits.max_block_bytes,
-        max_bytes=limits.max_decoded_bytes,
-        max_rows=limits.max_rows_per_file,
-    )

@@ -1,0 +1,193 @@
+"""CSV: a header, then a row per record; ',', ';' or tab as the header has it; UTF-8. Empty lines are skipped, empty cells are absent.
+
+A record that cannot be read is a broken row of its own where it stands on one line. A quote that swallows lines makes the file invalid,
+since nobody can say which rows are inside.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow
+from procurement_platform.inbox.decoders.streams import pieces, whole_lines
+from procurement_platform.inbox.task import Limits
+
+_DELIMITERS = ",;\t"
+_ENDS_EARLY = "unexpected end of data"
+
+
+class CsvDecoder:
+    """Reads a CSV file with a header."""
+
+    def __init__(self, path: Path, limits: Limits, *, packed: bool) -> None:
+        self._path = path
+        self._limits = limits
+        self._packed = packed
+        csv.field_size_limit(limits.max_block_bytes)
+        self._names, self._delimiter = self._header()
+        self.schema: dict[str, pl.DataType] = {name: pl.String() for name in self._names}
+
+    def batches(self, columns: Collection[str]) -> Iterator[Batch]:  # noqa: ARG002  a cell costs nothing once its row is read
+        row, waiting, header = 1, b"", True
+        source = whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits)
+        piece = next(source, b"")
+        while piece:
+            following = next(source, b"")
+            records, waiting = self._records(waiting + piece, row, last=not following)
+            if [] in records:
+                records = [record for record in records if record]
+            if header and records:
+                records, header = records[1:], False
+            batch = self._batch(records, row)
+            if batch.rows:
+                yield batch
+            row += batch.rows
+            if len(waiting) > self._limits.max_block_bytes:
+                raise _swallowed(row)
+            piece = following
+
+    def _header(self) -> tuple[list[str], str]:
+        lines = b""
+        for piece in whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits):
+            lines = (lines + piece).lstrip(b"\r\n")
+            if b"\n" in lines:
+                break
+        try:
+            first = lines.partition(b"\n")[0].decode()
+        except UnicodeDecodeError as problem:
+            byte = lines[problem.start]
+            raise InvalidFile(f"is not UTF-8: its header has the byte 0x{byte:02x}; export it as UTF-8") from None
+        delimiter = max(_DELIMITERS, key=first.count)
+        try:
+            names = next(
+                csv.reader(
+                    io.StringIO(lines[: self._limits.max_block_bytes].decode("utf-8", "replace"), newline="\n"),
+                    delimiter=delimiter,
+                    strict=True,
+                ),
+                [],
+            )
+        except csv.Error as problem:
+            raise InvalidFile(f"has a header that cannot be read ({problem}); send the columns' names in the first line") from None
+        names = [name.strip() or f"column {number}" for number, name in enumerate(names, 1)]
+        if len(names) > self._limits.max_columns:
+            raise InvalidFile(
+                f"has {len(names)} columns, more than {self._limits.max_columns}; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
+            )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidFile(f"has the column {twice[:80]!r} twice; send it once")
+        return names, delimiter
+
+    def _records(self, data: bytes, row: int, *, last: bool) -> tuple[list["list[str] | _Unread"], bytes]:
+        """The records in whole lines, and the lines of one at their end that goes on after them. `row` is the first one's number."""
+        try:
+            text, sound = data.decode(), True
+        except UnicodeDecodeError:
+            text, sound = data.decode("utf-8", "surrogateescape"), False
+        lines = list(io.StringIO(text, newline="\n"))
+        reader = csv.reader(iter(lines), delimiter=self._delimiter, strict=True)
+        records: list[list[str] | _Unread] = []
+        rest = b""
+        start = 0
+        while True:
+            begun = len(records)
+            try:
+                records.extend(reader)
+                break
+            except csv.Error as problem:
+                # What was read before the error is kept; the record in error begins after it.
+                start += sum(1 + sum(cell.count("\n") for cell in record) for record in records[begun:])
+                ends_early = str(problem) == _ENDS_EARLY
+                if ends_early and not last:
+                    rest = "".join(lines[start:]).encode("utf-8", "surrogateescape")
+                    break
+                if ends_early or reader.line_num - start > 1:
+                    raise _swallowed(row + sum(1 for record in records if record)) from None
+                records.append(
+                    _Unread(f"cannot be read as CSV ({problem}): write it anew, with every quote in a cell doubled", lines[start])
+                )
+                start = reader.line_num
+        if not sound:
+            records = [_unless_utf8(record) for record in records]
+        return records, rest
+
+    def _batch(self, records: list["list[str] | _Unread"], row: int) -> Batch:
+        width = len(self._names)
+        good: list[list[str]] = []
+        broken: list[BrokenRow] = []
+        if all(type(record) is list for record in records) and set(map(len, records)) <= {width}:
+            good = cast("list[list[str]]", records)
+        else:
+            for number, record in enumerate(records, row):
+                if isinstance(record, _Unread):
+                    broken.append(BrokenRow(number, record.reason, _sent({"line": record.line})))
+                elif len(record) != width:
+                    reason = f"has {len(record)} cells and the header {width}: send one cell per column, and quote those that hold {self._delimiter!r}"
+                    broken.append(
+                        BrokenRow(
+                            number,
+                            reason,
+                            _sent(dict(zip([*self._names, *map(str, range(width + 1, len(record) + 1))], record, strict=False))),
+                        )
+                    )
+                else:
+                    good.append(record)
+        frame = pl.DataFrame(
+            [
+                pl.Series(name, cells, pl.String)
+                for name, cells in zip(self._names, zip(*good, strict=True) if good else [[]] * width, strict=True)
+            ]
+        ).with_columns(pl.when(pl.all() != "").then(pl.all()))
+        numbers = None
+        if broken:
+            every = pl.int_range(row, row + len(records), eager=True)
+            numbers = every.filter(~every.is_in([each.row_number for each in broken]))
+        return Batch(frame, row, lambda rows: frame[rows], numbers, broken)
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A record that could not be read, and its line."""
+
+    reason: str
+    line: str
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _swallowed(row: int) -> InvalidFile:
+    return InvalidFile(
+        f"cannot be read from row {row} on: it opens a quote that is not closed where the cell ends; double every quote in a cell"
+    )
+
+
+def _unless_utf8(record: "list[str] | _Unread") -> "list[str] | _Unread":
+    """The record itself, or why not where a byte of it is no UTF-8."""
+    if isinstance(record, _Unread):
+        return record
+    text = ",".join(record)
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        byte = ord(text[problem.start]) - 0xDC00
+        column = text.count(",", 0, problem.start) if text.count(",") == len(record) - 1 else None
+        where = f" in cell {column + 1}" if column is not None else ""
+        return _Unread(f"is not UTF-8: it has the byte 0x{byte:02x}{where}; export the file as UTF-8", text)
+    return record
+
+
+def _sent(cells: dict[str, str]) -> str:
+    """A row as sent, as JSON, with what is no UTF-8 as `\\xNN`."""
+    shown = {
+        name: cell[:SHOWN_CHARACTERS].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name, cell in cells.items()
+    }
+    return json.dumps(dict(list(shown.items())[:SHOWN_CHARACTERS]), ensure_ascii=False)

@@ -1,0 +1,91 @@
+"""Parquet: what the footer declares is checked before anything is unpacked; texts stay dictionary encoded, so that repeats do not expand."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.decoders import Batch
+from procurement_platform.inbox.task import Limits
+
+_BATCH_ROWS = 64 * 1024
+_FOOTER_BYTES = 64 * 1024 * 1024
+_FOOTER_ITEMS = 1_000_000
+
+
+class ParquetDecoder:
+    """Reads a Parquet file. Of a rejected row only the contract's columns are kept: the others are never unpacked."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        try:
+            schema, metadata = self._open().schema_arrow, self._open().metadata
+        except (pa.ArrowException, OSError, MemoryError, ValueError) as problem:
+            raise InvalidFile(f"cannot be read as Parquet ({_words(problem)}); send it again") from problem
+        self._rows = metadata.num_rows
+        size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        if len(schema.names) > limits.max_columns:
+            raise InvalidFile(
+                f"has {len(schema.names)} columns, more than {limits.max_columns}; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
+            )
+        if not 0 <= self._rows <= limits.max_rows_per_file:
+            raise InvalidFile(f"declares {self._rows} rows, more than {limits.max_rows_per_file}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+        if not 0 <= size <= limits.max_decoded_bytes:
+            raise InvalidFile(
+                f"declares {size} unpacked bytes, more than {limits.max_decoded_bytes}; split it (PROCUREMENT_MAX_DECODED_BYTES)"
+            )
+        if len(set(schema.names)) < len(schema.names):
+            twice = next(name for name in schema.names if schema.names.count(name) > 1)
+            raise InvalidFile(f"has the column {twice[:80]!r} twice; send it once")
+        self._texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+        self.schema: dict[str, pl.DataType] = {field.name: _dtype(field) for field in schema}
+
+    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+        wanted = [name for name in self.schema if name in columns]
+        row = 1
+        try:
+            file = self._open(texts=[name for name in self._texts if name in columns])
+            for part in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted, use_threads=False):
+                frame = _frame(part)
+                if frame.height:
+                    yield Batch(frame, row, lambda rows, frame=frame: frame[rows])  # type: ignore[misc]
+                row += frame.height
+        except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as problem:
+            raise InvalidFile(f"is damaged after row {row - 1} ({_words(problem)}); send it again") from problem
+        if row - 1 != self._rows:
+            raise InvalidFile(f"declares {self._rows} rows and holds {row - 1}; send it again")
+
+    def _open(self, texts: list[str] | None = None) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            self._path,
+            memory_map=False,
+            pre_buffer=False,
+            buffer_size=1024 * 1024,
+            read_dictionary=texts,
+            thrift_string_size_limit=_FOOTER_BYTES,
+            thrift_container_size_limit=_FOOTER_ITEMS,
+        )
+
+
+def _frame(part: pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(part)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
+
+
+def _dtype(field: Any) -> pl.DataType:
+    """A column's type here; one that polars does not have is told by its name, and refused only where the contract asks for the column."""
+    try:
+        series = pl.from_arrow(pa.table([pa.array([], field.type)], names=["a"]))
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, NotImplementedError):
+        return pl.Object()
+    dtype = series.schema["a"] if isinstance(series, pl.DataFrame) else pl.Object()
+    return pl.String() if dtype == pl.Categorical else dtype
+
+
+def _words(problem: BaseException) -> str:
+    return " ".join(str(problem).split())[:160]

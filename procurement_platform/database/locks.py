@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -70,6 +71,8 @@ class DayLock:
 
     def release(self) -> None:
         """Gives the day back. Once is enough; more does no harm."""
+        with suppress(psycopg.Error):  # told, because the server notices a closed connection only a little later
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -88,7 +91,9 @@ def _take(connection: psycopg.Connection, key: int, day: str, wait_seconds: floa
             taken = True
         except psycopg.errors.LockNotAvailable:
             pass
-    if not taken:
+    while not taken:
         row = connection.execute(_HOLDER, (key,)).fetchone()
-        holder = str(row[1]) if row and row[1] else "another run"
-        raise DayBusy(f"{day} is being worked on by {holder}; wait for it to end, then run again", holder)
+        if row:
+            holder = str(row[1] or "another run")
+            raise DayBusy(f"{day} is being worked on by {holder}; wait for it to end, then run again", holder)
+        taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone() == (True,)  # it has gone since

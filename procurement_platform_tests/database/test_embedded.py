@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -173,7 +174,7 @@ def test_a_command_killed_while_it_starts_the_server_leaves_none_behind(own_home
     with folder.lock() as lock:
         assert lock is not None
         starting = folder.start(lock)
-    until(lambda: (folder.socket_folder / SOCKET).exists())
+    until((folder.socket_folder / SOCKET).exists)
     pid = folder.pid()
     assert pid is not None
     assert starting.stdin is not None
@@ -309,14 +310,14 @@ def test_somebody_elses_socket_folder_is_never_used(own_home: Settings, tmp_path
     try:
         elsewhere = tmp_path / "t"
         elsewhere.mkdir()
-        monkeypatch.setattr(postgres_folder.tempfile, "tempdir", str(elsewhere))
+        monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
         if len(os.fsencode(elsewhere)) < 60:
             started(own_home)
             found = status(own_home).socket_folder
             assert found is not None
             assert found.parent == elsewhere
             stop(own_home)
-        monkeypatch.setattr(postgres_folder.tempfile, "tempdir", "/tmp")  # noqa: S108
+        monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         with pytest.raises(DatabaseUnavailable, match=rf"{squatted} is not a private folder.*drwxr-xr-x.*set TMPDIR"):
             started(own_home)
@@ -327,7 +328,7 @@ def test_somebody_elses_socket_folder_is_never_used(own_home: Settings, tmp_path
 def test_a_home_that_cannot_be_made_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(_env_file=None, home=tmp_path / "file" / "home")
-    with pytest.raises(DatabaseUnavailable, match="cannot be started: .*Not a directory") as caught:
+    with pytest.raises(DatabaseUnavailable, match=r"cannot be started: .*Not a directory") as caught:
         started(settings)
     assert "\n" not in str(caught.value)
 
@@ -350,7 +351,7 @@ def test_data_that_postgresql_refuses_says_why(own_home: Settings) -> None:
     stop(own_home)
     version = own_home.home / "postgres/data/PG_VERSION"
     version.write_text("15\n")
-    with pytest.raises(DatabaseUnavailable, match="did not start: database files are incompatible with server; its log is .*server.log"):
+    with pytest.raises(DatabaseUnavailable, match=r"did not start: database files are incompatible with server; its log is .*server.log"):
         started(own_home)
 
 
@@ -385,7 +386,7 @@ def elsewhere() -> Iterator[Path]:
     """A folder that any user may enter and write, outside pytest's own, which is closed to others."""
     folder = Path("/tmp", f"procurement-test-{os.getpid()}")  # noqa: S108
     folder.mkdir()
-    folder.chmod(0o777)  # noqa: S103
+    folder.chmod(0o777)
     for name in ("python", "site", "checkout"):
         (folder / name).mkdir()
     yield folder

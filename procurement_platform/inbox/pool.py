@@ -141,7 +141,10 @@ class _Process:
             cwd=CHECKOUT,
             bufsize=0,
         )
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
         self._input, self.output = self._popen.stdin, self._popen.stdout
+        self._last_words = ""
         self._heard = b""
         self.index = -1
         self.started = self.ended = False
@@ -151,8 +154,8 @@ class _Process:
         self.index, self.started, self.outcome = index, False, None
         message = memoryview(task.to_json().encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):  # that it ended is heard on the other pipe
-            while message and self._input is not None:
-                message = message[self._input.write(message) :]
+            while message:
+                message = message[os.write(self._input.fileno(), message) :]
 
     def hear(self) -> None:
         """Takes in what it has to say, of which there is something.
@@ -160,7 +163,7 @@ class _Process:
         Raises:
             ProcurementError: the machine, not the file, keeps it from working (a full disk, no right to write).
         """
-        said = os.read(self.output.fileno(), 1 << 20) if self.output is not None else b""
+        said = os.read(self.output.fileno(), 1 << 20)
         if not said:
             self.ended = True
             self.close()
@@ -185,24 +188,26 @@ class _Process:
         return f"could not be decoded within {self._memory_mib} MiB ({how}): write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
 
     def last_words(self) -> str:
-        """The last line it wrote to stderr, or how it ended."""
-        size = self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, size - _LAST_WORDS_BYTES))
-        lines = [line for line in self._words.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        return lines[-1].strip()[:200] if lines else f"exit code {self._popen.returncode}"
+        """The last line it wrote to stderr, or how it ended, once it is closed."""
+        return self._last_words or f"exit code {self._popen.returncode}"
 
     def close(self) -> None:
         """Lets it end, makes it where it does not, and waits for it."""
-        if self._input is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._input.close()
+        if self.output.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
         try:
             self._popen.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
-        if self.output is not None:
-            self.output.close()
+        self.output.close()
+        with self._words:
+            size = self._words.seek(0, os.SEEK_END)
+            self._words.seek(max(0, size - _LAST_WORDS_BYTES))
+            lines = [line.strip() for line in self._words.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        self._last_words = lines[-1][:200] if lines else ""
 
     def kill(self) -> None:
         self._popen.kill()

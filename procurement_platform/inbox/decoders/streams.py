@@ -8,13 +8,13 @@ from typing import IO
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.task import Limits
 
-PIECE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 _GZIP = 31  # zlib's number for "with a gzip header"
 BOM = b"\xef\xbb\xbf"
 
 
 def pieces(path: Path, limits: Limits, *, packed: bool) -> Iterator[bytes]:
-    """A file's bytes in pieces of at most 4 MiB.
+    """A file's bytes in pieces of at most 1 MiB.
 
     Raises:
         InvalidFile: damaged or cut off gzip, or more bytes than `max_decoded_bytes`.
@@ -58,7 +58,7 @@ def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
     begun = False
     packed = b""
     try:
-        while packed := packed or file.read(PIECE_BYTES // 16):
+        while packed := packed or file.read(PIECE_BYTES // 8):
             begun = True
             if piece := machine.decompress(packed, PIECE_BYTES):
                 yield piece

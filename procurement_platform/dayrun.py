@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from procurement_platform.quality.crashes import RunLog
 class DayRun:
     """A run of a day. Nothing is locked or connected before the first step, so that an outage fails a step and not the run's start.
 
-    `found_killed` lists the ids of earlier runs of the day that this one found dead.
+    `found_killed` lists the ids of earlier runs of the day that this one found dead; `done` the steps that ended well.
     """
 
     platform: Platform
@@ -29,6 +29,7 @@ class DayRun:
     wait_seconds: float = 0
     found_killed: list[str] = field(default_factory=list)
     failed: bool = False
+    done: list[str] = field(default_factory=list)
     _lock: DayLock | None = None
 
     @property
@@ -60,6 +61,7 @@ class DayRun:
             if self.platform.on_step is not None:
                 self.platform.on_step(name)
             yield
+            self.done.append(name)
         except DayBusy:
             raise  # the day is another run's: it is not this run's to call crashed
         except BaseException as problem:
@@ -76,13 +78,15 @@ class DayRun:
         except ProcurementError:
             return
 
-    def close(self) -> None:
-        """Ends the run: as succeeded where nothing failed. Frees the day."""
+    def close(self, last: Callable[[], None] | None = None) -> None:
+        """Ends the run: as succeeded where nothing failed. Frees the day; `last` is called while it is still this run's."""
         if self._lock is None:
             return
         try:
             if not self.failed:
                 self.log.succeed(self.run_date, self.run_id)
+            if last is not None:
+                last()
         finally:
             self._lock.release()
             self._lock = None
@@ -93,6 +97,11 @@ def describe(problem: BaseException, platform: Platform) -> str:
     text = " ".join(str(problem).split()) or type(problem).__name__
     if not isinstance(problem, ProcurementError):
         text = f"{type(problem).__name__}: {text}"
+    return without_paths(text, platform)
+
+
+def without_paths(text: str, platform: Platform) -> str:
+    """A text in which paths below the lake are relative and all others cut to their last part."""
     for known in (platform.settings.lake_url, platform.lake.root, str(platform.settings.home)):
         text = text.replace(f"{known}/", "").replace(known, ".")
     return re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+", "…/", text)[:500].rstrip(".")

@@ -7,6 +7,7 @@ import dagster as dg
 from procurement_platform.procurement.assets import ASSETS
 from procurement_platform.procurement.assets.day import day_run
 from procurement_platform.procurement.jobs import procurement_day
+from procurement_platform.procurement.sensors import SENSORS
 
 
 def build_definitions(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -14,6 +15,7 @@ def build_definitions(overrides: Mapping[str, object] | None = None) -> dg.Defin
     return dg.Definitions(
         assets=ASSETS,
         jobs=[procurement_day],
+        sensors=SENSORS,
         resources={"day": day_run, **(overrides or {})},
         executor=dg.in_process_executor,  # ten small assets take a tenth of what one process each would
     )

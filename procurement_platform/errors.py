@@ -51,3 +51,7 @@ class UnknownOutcome(ProcurementError):
 
 class QueryRefused(ProcurementError):
     """A SQL file outside the portable subset, or relations that do not fit it."""
+
+
+class AlertNotDelivered(ProcurementError):
+    """No address took an alert. Nothing is remembered as told; it is sent again."""

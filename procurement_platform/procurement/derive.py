@@ -1,6 +1,7 @@
 """One way to make a table from SQL: run it into the run's folder, check it, commit it, and set its violations beside it."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
@@ -19,6 +21,7 @@ from procurement_platform.lake.tables import Table
 from procurement_platform.quality.violations import VIOLATIONS
 
 EXAMPLES = 3  # messages that a failed check shows
+SUBJECT = ["market", "sku", "file", "rows", "units"]  # what a violation is about: the same subject is not told twice
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,13 @@ class Count:
 
 @dataclass(frozen=True)
 class Found:
-    """The violations that a step found; `counts` and `examples` are by (dataset, rule)."""
+    """The violations that a step found; `counts`, `examples` and `fingerprints` (of what they are about) are by (dataset, rule)."""
 
     name: str
     files: tuple[str, ...]
     counts: Mapping[tuple[str, str], Count]
     examples: Mapping[tuple[str, str], Sequence[str]]
+    fingerprints: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
         rows = platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, {"run_date": run.run_date})
         if rows:
             files.append(target)
-    columns = ["dataset", "rule", "rows", "units", "message"]
+    columns = ["dataset", "rule", *SUBJECT, "message"]
     return Found(name, tuple(files), *_counts(pq.read_table(files, columns=columns) if files else None))
 
 
@@ -139,13 +143,16 @@ def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, s
     return Relation(types, (path,))
 
 
-def _counts(table: pa.Table | None) -> tuple[dict[tuple[str, str], Count], dict[tuple[str, str], list[Any]]]:
+def _counts(table: pa.Table | None) -> tuple[dict[tuple[str, str], Count], dict[tuple[str, str], list[Any]], dict[tuple[str, str], str]]:
     if table is None:
-        return {}, {}
+        return {}, {}, {}
     grouped = table.group_by(["dataset", "rule"]).aggregate([("rule", "count"), ("rows", "sum"), ("units", "sum")]).to_pylist()
     counts = {(g["dataset"], g["rule"]): Count(g["rule_count"], g["rows_sum"], g["units_sum"] or Decimal(0)) for g in grouped}
-    examples = {}
+    examples, fingerprints = {}, {}
     for dataset, rule in counts:
-        same = pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["rule"], rule))
-        examples[dataset, rule] = table.filter(same).slice(0, EXAMPLES)["message"].to_pylist()
-    return counts, examples
+        group = table.filter(pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["rule"], rule)))
+        examples[dataset, rule] = group.slice(0, EXAMPLES)["message"].to_pylist()
+        text = pa.BufferOutputStream()
+        csv.write_csv(group.select(SUBJECT).sort_by([(name, "ascending") for name in SUBJECT]), text)
+        fingerprints[dataset, rule] = hashlib.sha256(text.getvalue()).hexdigest()[:16]
+    return counts, examples, fingerprints

@@ -18,6 +18,7 @@ from procurement_platform.platform import Platform
 from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import SUPPLIER_ORDERS, TABLES
+from procurement_platform.quality.crashes import RunLog
 from procurement_platform.quality.report import report_csv, with_crash
 from procurement_platform.quality.violations import VIOLATIONS
 
@@ -88,13 +89,22 @@ def settle(platform: Platform, day: PublishedDay) -> list[str]:
 
 def report_crash(run: DayRun) -> None:
     """Puts the crash of the day's last run into its report, beside what was published before."""
-    crash = run.log.standing_crash(run.run_date)
-    if crash is None:
-        return
-    day = run.platform.days.get(DOMAIN, run.run_date)
-    stable = f"{exceptions_folder(run.run_date)}/exceptions.csv"
-    published = next((run.platform.days.read(f) for f in day.manifest if f.stable == stable), None) if day else None
-    run.platform.lake.write(stable, with_crash(published, crash))
+    show_crash(run.platform, run.run_date)
+
+
+def show_crash(platform: Platform, run_date: dt.date) -> bool:
+    """Brings a day's report up to how its last run ended: with the crash's line, or without. Returns whether there is one."""
+    crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
+    day = platform.days.get(DOMAIN, run_date)
+    stable = f"{exceptions_folder(run_date)}/exceptions.csv"
+    if crash is not None:
+        published = next((platform.days.read(f) for f in day.manifest if f.stable == stable), None) if day else None
+        platform.lake.write(stable, with_crash(published, crash))
+    elif day is not None:
+        settle(platform, day)
+    else:
+        platform.lake.remove(stable)
+    return crash is not None
 
 
 def supplier_file_name(supplier_id: str) -> str:

@@ -11,6 +11,7 @@ from procurement_platform.definitions import defs
 from procurement_platform.errors import DayBusy
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import platform_for
+from procurement_platform.procurement.endings import JOB, failure_of
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.service import DayResult
 from procurement_platform.settings import Settings
@@ -28,7 +29,7 @@ def run_day(
     config = {**QUIET, "ops": {"reference": {"config": {"refresh": refresh_reference}}}}
     start = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def("procurement_day").execute_in_process(
+        result = defs.resolve_job_def(JOB).execute_in_process(
             instance=instance,
             partition_key=run_date.isoformat(),
             run_config=config,
@@ -42,16 +43,9 @@ def run_day(
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
     """The failure as one line; a day that another run holds is the caller's to know."""
-    for event in result.all_events:
-        if not event.is_step_failure:
-            continue
-        failure = event.step_failure_data.error
-        while failure is not None and failure.cause is not None:
-            failure = failure.cause
-        if failure is not None:
-            text = " ".join(failure.message.split())
-            name, _, rest = text.partition(": ")
-            if name.rpartition(".")[2] == DayBusy.__name__:
-                raise DayBusy(rest, rest)
-            return rest if name.startswith("procurement_platform.") else text
-    return "the run failed before its first step; see the Dagster event log"
+    failure = failure_of(result.all_events)
+    if failure is None:
+        return "the run failed before its first step; see the Dagster event log"
+    if failure.error == DayBusy.__name__:
+        raise DayBusy(failure.message, failure.message)
+    return failure.message

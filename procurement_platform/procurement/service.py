@@ -11,7 +11,7 @@ from procurement_platform.errors import ConfigurationError, ProcurementError
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder
+from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import crash_row
@@ -114,21 +114,27 @@ def crashes(platform: Platform, run_date: dt.date | None = None) -> list[Crash]:
     return list(RunLog(platform.database, DOMAIN).history(run_date))
 
 
-def notice_killed(platform: Platform, run_date: dt.date) -> None:
-    """Records a run of the day that says it runs while nobody holds the day's lock: it was killed."""
+def notice_killed(platform: Platform, run_date: dt.date | None = None) -> list[tuple[dt.date, str]]:
+    """Records runs (of a day, or of all days) that say they run while nobody holds their day's lock: they were killed.
+
+    Returns the run dates and ids of those it found. Their days' reports say so from then on.
+    """
     from procurement_platform.database.locks import DayLock
     from procurement_platform.errors import DayBusy
 
-    log = RunLog(platform.database, DOMAIN)
-    for _, run_id in log.running(run_date):
+    log, found = RunLog(platform.database, DOMAIN), []
+    for day, run_id in log.running(run_date):
         try:
-            lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: looking for killed runs")
+            lock = DayLock.acquire(platform.database, DOMAIN, day, "procurement: looking for killed runs")
         except DayBusy:
-            return
+            continue
         try:
-            log.killed(run_date, run_id)
+            if log.killed(day, run_id):
+                found.append((day, run_id))
+                show_crash(platform, day)
         finally:
             lock.release()
+    return found
 
 
 @dataclass(frozen=True)

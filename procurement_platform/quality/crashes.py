@@ -72,22 +72,33 @@ class RunLog:
                 (run_id, self._domain, run_date),
             )
 
-    def fail(self, run_date: dt.date, run_id: str, step: str | None, message: str, launched_by: str = "") -> None:
-        """Records that a run failed, also one that never began (its lock or its database was not to be had)."""
+    def fail(
+        self,
+        run_date: dt.date,
+        run_id: str,
+        step: str | None,
+        message: str,
+        launched_by: str = "",
+        started_at: dt.datetime | None = None,
+    ) -> None:
+        """Records that a run failed, also one that never began (its lock or its database was not to be had).
+
+        `started_at` is for one that is recorded later: which run of a day is the last is a matter of when they began.
+        """
         with self._database.transaction() as connection:
             connection.execute(
                 """
                 INSERT INTO control.runs (run_id, domain, run_date, state, started_at, ended_at, step, message, launched_by)
-                VALUES (%s, %s, %s, 'failed', clock_timestamp(), clock_timestamp(), %s, %s, %s)
+                VALUES (%s, %s, %s, 'failed', coalesce(%s, clock_timestamp()), clock_timestamp(), %s, %s, %s)
                 ON CONFLICT (run_id, domain, run_date) DO UPDATE
                 SET state = 'failed', ended_at = clock_timestamp(), step = EXCLUDED.step, message = EXCLUDED.message
                 """,
-                (run_id, self._domain, run_date, step, message, launched_by),
+                (run_id, self._domain, run_date, started_at, step, message, launched_by),
             )
             self._record(connection, run_date, run_id, step, message)
 
-    def killed(self, run_date: dt.date, run_id: str) -> None:
-        """Records that a run which still says `running` was killed."""
+    def killed(self, run_date: dt.date, run_id: str) -> bool:
+        """Records that a run was killed, where it still says `running`; returns whether it did."""
         with self._database.transaction() as connection:
             row = connection.execute(
                 """
@@ -98,6 +109,15 @@ class RunLog:
             ).fetchone()
             if row is not None:
                 self._record(connection, run_date, run_id, row[0], KILLED)
+        return row is not None
+
+    def states(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """What is known of runs: id → state. One that left no trace is not among them."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT run_id, state FROM control.runs WHERE domain = %s AND run_id = ANY(%s)", (self._domain, list(run_ids))
+            ).fetchall()
+        return {row[0]: row[1] for row in rows}
 
     def standing_crash(self, run_date: dt.date) -> Crash | None:
         """The crash of the day's last run; None where that run succeeded, runs still, or there was none."""

@@ -6,3 +6,4 @@ from procurement_platform.procurement.assets.publication import exceptions, publ
 from procurement_platform.procurement.assets.reference import reference
 
 ASSETS = (reference, intake, aggregated_orders, net_demand, supplier_orders, exceptions, published_day)
+KEYS = frozenset(key for asset in ASSETS for key in asset.keys)

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
-from dagster import DagsterInstance, HookContext, InitResourceContext
+from dagster import HookContext, InitResourceContext
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.errors import DayBusy, ProcurementError
+from procurement_platform.finished import PARTITION_TAG
 from procurement_platform.platform import platform_for
-from procurement_platform.procurement.publication import DOMAIN, report_crash
-from procurement_platform.quality.rules import PIPELINE_CRASH
+from procurement_platform.procurement.endings import mark_killed, tell_crash
+from procurement_platform.procurement.publication import DOMAIN, show_crash
 from procurement_platform.settings import settings
-
-PARTITION_TAG = "dagster/partition"
-CRASH_CHECK = PIPELINE_CRASH.check_name
 
 
 @dg.resource(description="The run of one day: its date, its lock, and the platform it works on.")
@@ -39,43 +38,23 @@ def day_run(context: InitResourceContext) -> Iterator[DayRun]:
     try:
         yield day
     finally:
-        if context.instance is not None:
-            _mark_killed(context.instance, day.found_killed)
-        day.close()
+        _fail_unless_whole(context, day)
+        try:
+            day.close(lambda: _leave_traces(context, day))
+        except ProcurementError as problem:  # a database that went away must not make a failure of what is done
+            _warn(context, f"How this run ended is not recorded: {problem}")
 
 
-@dg.failure_hook(name="crash_is_reported", required_resource_keys={"day"})
-def crash_is_reported(context: HookContext) -> None:
-    """Puts the crash into the day's report and the failed check into the event log; works without a daemon."""
+@dg.failure_hook(name="crash_is_recorded", required_resource_keys={"day"})
+def crash_is_recorded(context: HookContext) -> None:
+    """Records what stops a step outside its own code. Needs no daemon; the report follows when the run ends."""
     day: DayRun = context.resources.day
     problem = context.op_exception
-    if problem is None or not _own(problem):
-        return
-    day.fail(context.step_key, problem)
-    report_crash(day)
-    if isinstance(context.instance, DagsterInstance):
-        tell_crash(context.instance, day.run_date, passed=False)
-
-
-def tell_crash(instance: DagsterInstance, run_date: date, *, passed: bool) -> None:
-    """Stores the result of the PIPELINE_CRASH check of a run date, outside of any step."""
-    instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey("exceptions"),
-            check_name=CRASH_CHECK,
-            passed=passed,
-            metadata={},
-            severity=dg.AssetCheckSeverity.ERROR,
-            description="the day's last run succeeded" if passed else "the day's last run crashed: see its exceptions",
-            blocking=False,
-            partition=run_date.isoformat(),
-        )
-    )
+    if problem is not None and _own(problem):
+        day.fail(context.step_key, problem)
 
 
 def _own(problem: BaseException) -> bool:
-    from procurement_platform.errors import DayBusy
-
     cause: BaseException | None = problem
     while cause is not None:
         if isinstance(cause, DayBusy):
@@ -84,17 +63,37 @@ def _own(problem: BaseException) -> bool:
     return True
 
 
-def _mark_killed(instance: DagsterInstance, run_ids: list[str]) -> None:
-    """Tells the event log of runs that were killed: without a daemon they would say STARTED for ever."""
-    for run_id in run_ids:
-        run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "The run was killed before it ended; a later run of the day found it so.")
+def _leave_traces(context: InitResourceContext, day: DayRun) -> None:
+    """Brings the day's report and crash check up to how the run ended, and tells the event log of runs found killed."""
+    instance = context.instance
+    if day.failed or "published_day" not in day.done:  # which does the same for a day that it publishes
+        show_crash(day.platform, day.run_date)
+    if instance is not None:
+        if day.failed or "exceptions" not in day.done:  # the same
+            tell_crash(instance, day.run_date, passed=not day.failed)
+        mark_killed(day.platform, instance, day.run_date)
+
+
+def _fail_unless_whole(context: InitResourceContext, day: DayRun) -> None:
+    """A run that was interrupted between two steps failed, though none of its steps did."""
+    run = context.run
+    if run is None or context.instance is None or run.execution_plan_snapshot_id is None or not day.done:
+        return
+    steps = context.instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+    left = [step for step in steps if step not in day.done]
+    if left:
+        day.fail(left[0], KeyboardInterrupt("the run was interrupted"))
 
 
 def _warn_of_vanishing_instance(context: InitResourceContext) -> None:
-    if context.instance is not None and context.instance.is_ephemeral and context.log is not None:
-        context.log.warning(
+    if context.instance is not None and context.instance.is_ephemeral:
+        _warn(
+            context,
             "This run's Dagster instance vanishes with it: its history will not show in the UI. "
-            'Set DAGSTER_HOME (`source .venv/bin/activate`, or `eval "$(procurement env)"`).'
+            'Set DAGSTER_HOME (`source .venv/bin/activate`, or `eval "$(procurement env)"`).',
         )
+
+
+def _warn(context: InitResourceContext, text: str) -> None:
+    if context.log is not None:
+        context.log.warning(text)

@@ -9,7 +9,7 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
-from procurement_platform.procurement.assets.day import crash_is_reported
+from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.shared import (
     CONSERVATION,
     Event,
@@ -61,7 +61,7 @@ REFERENCE = ("reference_markets", "reference_products")
         *(check for asset, rules in RULES_OF.items() for check in rule_specs(asset, rules)),
         *(promise_spec(feed.lines.name, "Rows and units sent = accepted + quarantined + duplicates.") for feed in FEEDS),
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def intake(context: dg.AssetExecutionContext, day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Takes in the day's files, and tells of each file, each table and each rule."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from procurement_platform.dayrun import DayRun
 from procurement_platform.lake.publish import Published
 from procurement_platform.procurement import planning
-from procurement_platform.procurement.assets.day import crash_is_reported
+from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import bars
 from procurement_platform.procurement.assets.shared import (
     Event,
@@ -34,7 +34,7 @@ PLOTTED = 10
     name="aggregated_orders",
     specs=[spec("aggregated_orders", AGGREGATED_ORDERS.doc, ["order_lines", "reference_markets"], SQL, AGGREGATED_ORDERS)],
     check_specs=[promise_spec("aggregated_orders", "Every accepted line and unit is in the sums.")],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def aggregated_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Sums the accepted lines."""
@@ -56,7 +56,7 @@ def aggregated_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
         promise_spec("net_demand", "All ordered units are in the planning grid."),
         *rule_specs("net_demand", [STOCK_UNKNOWN]),
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def net_demand(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Nets demand against stock."""
@@ -81,7 +81,7 @@ def net_demand(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
         promise_spec("supplier_orders", "Units needed = units allocated + units without a supplier."),
         *rule_specs("supplier_orders", [NO_SUPPLIER]),
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def supplier_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Chooses offers and rounds to packs."""

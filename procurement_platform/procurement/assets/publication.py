@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.procurement import publication
-from procurement_platform.procurement.assets.day import CRASH_CHECK, crash_is_reported
+from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import column_schema, preview
 from procurement_platform.procurement.assets.shared import Event, check_spec, spec
+from procurement_platform.procurement.endings import CRASH_CHECK
 from procurement_platform.quality.violations import VIOLATIONS
 
 
@@ -28,7 +29,7 @@ from procurement_platform.quality.violations import VIOLATIONS
     check_specs=[
         check_spec(CRASH_CHECK, "exceptions", "The day's last run neither failed nor was killed. (CRITICAL)", blocking=False),
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Unites the violations of the day."""
@@ -60,7 +61,7 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
             frozenset({"csv", "postgres"}),
         )
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def published_day(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Makes the day visible to buyers."""

@@ -6,7 +6,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.procurement.assets.day import crash_is_reported
+from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import preview
 from procurement_platform.procurement.assets.shared import Event, spec
 from procurement_platform.procurement.reference.pins import pin
@@ -25,7 +25,7 @@ class ReferenceConfig(dg.Config):
         spec(f"reference_{table.name}", f"{table.doc} The version pinned for the day.", kinds=frozenset({"postgres", "parquet"}))
         for table in REFERENCE_TABLES
     ],
-    hooks={crash_is_reported},
+    hooks={crash_is_recorded},
 )
 def reference(day: dg.ResourceParam[DayRun], config: ReferenceConfig) -> Iterator[Event]:
     """Pins the day's reference versions, or keeps those pinned."""

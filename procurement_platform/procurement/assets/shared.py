@@ -69,6 +69,7 @@ def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -
         metadata: dict[str, Any] = {"rows": rows, "lines in the report": count.lines if count else 0, "threshold": allowed}
         if count is not None:
             metadata["units"] = str(count.units)
+            metadata["fingerprint"] = found.fingerprints[asset, rule.name]
             metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in found.examples[asset, rule.name]))
         yield dg.AssetCheckResult(
             asset_key=asset,

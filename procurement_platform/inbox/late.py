@@ -1,0 +1,130 @@
+"""Which days must be run again: those whose files, as they are now, are not the files their published day was made of.
+
+Works from state alone (inbox, ledger, published days), so that nothing is lost while nobody looks. A look costs the same however many days
+there have been, and reads only files whose size or time changed while a version of the same size is known.
+"""
+
+import datetime as dt
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from procurement_platform.inbox.ledger import Ledger, LedgerFile
+from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.lake.days import PublishedDay
+from procurement_platform.lake.files import Lake
+
+HASHED_BYTES = 64 * 1024 * 1024  # a larger file that was touched counts as changed: a run finds out more cheaply than a look every tick
+NAMED = 3
+IN_USE = ("accepted", "rejected")
+_Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class StaleDay:
+    """A day to run. `signature` is the same as long as nothing changes that a run would take in; `why` is for people."""
+
+    run_date: dt.date
+    signature: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the inbox works with. `published` has the domain's published days of the dates looked at."""
+
+    lake: Lake
+    ledger: Ledger
+    feeds: Sequence[str]
+    published: Mapping[dt.date, PublishedDay]
+    settle_seconds: float
+    now: dt.datetime
+
+    def stale_days(self, first: dt.date, last: dt.date) -> list[StaleDay]:
+        """The days from `first` to `last` that must be run, in order. Files that changed a moment ago wait for the next look."""
+        known: dict[dt.date, list[LedgerFile]] = defaultdict(list)
+        for file in self.ledger.files(first, last):
+            known[file.run_date].append(file)
+        dates = (first + dt.timedelta(days=n) for n in range((last - first).days + 1))
+        return [stale for date in dates if (stale := self._stale(date, known[date])) is not None]
+
+    def _stale(self, run_date: dt.date, known: Sequence[LedgerFile]) -> StaleDay | None:
+        fresh = list(self._fresh(run_date, known))
+        in_use = {f.file_id for f in known if f.state in IN_USE}
+        day = self.published.get(run_date)
+        if day is None:
+            if not fresh and not in_use:
+                return None
+            why = "never published"
+        elif fresh:
+            why = "new: " + _some([name for name, _ in fresh])
+        elif in_use != set(_ids(day)):
+            gone = [f.file_name for f in known if f.file_id in set(_ids(day)) - in_use]
+            why = "no longer in use: " + _some(gone) if gone else "published from other files"
+        else:
+            return None
+        # The publication is part of it: what came, went and came again is asked for afresh.
+        parts = [*(mark for _, mark in fresh), *sorted(in_use), day.published_at.isoformat() if day else ""]
+        return StaleDay(run_date, hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16], why)
+
+    def _fresh(self, run_date: dt.date, known: Sequence[LedgerFile]) -> Iterator[tuple[str, str]]:
+        """Name and mark of each settled file whose bytes the day is not made of."""
+        versions: dict[_Key, list[LedgerFile]] = defaultdict(list)
+        for version in known:
+            versions[version.feed, version.name, version.file_name].append(version)
+        for feed in self.feeds:
+            found = scan(self.lake.path("inbox"), feed, run_date, 0)
+            lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
+            for file in lying:
+                if self._is_settled(file.modified_at) and not _is_known(file, versions[_key(file)]):
+                    yield _name(file), f"{feed}/{_name(file)} {file.size} {file.modified_at.isoformat()}"
+
+    def _is_settled(self, modified_at: dt.datetime) -> bool:
+        # One dated in the future says nothing about when it was written.
+        return not self.now - dt.timedelta(seconds=self.settle_seconds) < modified_at <= self.now
+
+
+def _is_known(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> bool:
+    """Whether the day's last run saw this file: by size and time; where only the time differs, by content."""
+    # What is no file, or too large to read, stands in the ledger with size 0.
+    seen = [v for v in versions if v.sent_at == file.modified_at and v.size_bytes in (file.size, 0)]
+    if seen:
+        return any(v.state != "superseded" for v in seen)
+    same_size = [v for v in versions if v.size_bytes == file.size and v.state != "superseded"]
+    if not same_size or isinstance(file, UnfitFile) or file.size > HASHED_BYTES or "://" in file.path:
+        return False
+    digest = _sha256(file.path, file.size, file.modified_at)
+    return any(v.sha256 == digest for v in same_size)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: str, _size: int, _modified_at: dt.datetime) -> str | None:
+    """A file's hash, read once for each size and time; None where it went away."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _key(file: FoundFile | UnfitFile) -> _Key:
+    if isinstance(file, FoundFile):
+        return file.identity.feed, file.identity.name, file.identity.file_name
+    return file.feed, file.file_name, file.file_name
+
+
+def _name(file: FoundFile | UnfitFile) -> str:
+    return file.identity.file_name if isinstance(file, FoundFile) else file.file_name
+
+
+def _ids(day: PublishedDay) -> Sequence[str]:
+    ids = day.inputs.get("files", ())
+    return [str(each) for each in ids] if isinstance(ids, list | tuple) else ()
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,54 @@
+"""Files that are missing at their market's cut-off: each is told of once, when its time has come and not before."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from procurement_platform.inbox.scan import scan
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.feeds import FEEDS
+from procurement_platform.procurement.service import expected
+from procurement_platform.quality.alerts import Finding, fingerprint
+
+LOOK_BACK = dt.timedelta(days=1)  # a cut-off that passed longer ago is the report's to tell
+ONCE = fingerprint("cut-off")  # the same whatever else happens: told once
+Due = tuple[dt.date, str, str, dt.datetime]  # run date, feed, market, cut-off
+
+
+def due_files(platform: Platform, now: dt.datetime) -> list[Due]:
+    """The files whose cut-off has passed within the last day, in the order of date, feed and market."""
+    found = []
+    day = (now - LOOK_BACK).date() - dt.timedelta(days=2)  # the cut-off is in the morning after, and days begin earlier in the east
+    while day <= now.date() + dt.timedelta(days=1):
+        for market, feed, cutoff in expected(platform, day):
+            if now - LOOK_BACK < cutoff <= now:
+                found.append((day, feed, market, cutoff))
+        day += dt.timedelta(days=1)
+    return sorted(found)
+
+
+def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence[Finding]]:
+    """Per run date, whether each file that was due within the last day is there: accepted, or in the inbox to be taken."""
+    found: dict[dt.date, list[Finding]] = {}
+    for day, files in groupby(due_files(platform, now), key=lambda due: due[0]):
+        accepted, rejected = _sent(platform, day)
+        for _, feed, market, cutoff in files:
+            if (feed, market) in accepted:
+                continue
+            what = "what it sent was rejected" if (feed, market) in rejected else "it sent none"
+            text = f"no {feed} file of {market} by its cut-off, {cutoff:%Y-%m-%d %H:%M} UTC: {what}"
+            name = f"cut_off {market}"
+            found.setdefault(day, []).append(Finding(f"raw_{feed}", name, day.isoformat(), passed=False, text=text, fingerprint=ONCE))
+    return found
+
+
+def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """(feed, market) of the files that are accepted or wait in the inbox, and of those that were rejected."""
+    files = platform.ledger.files(day, states=("accepted", "rejected", "withdrawn"))
+    accepted = {(f.feed, f.market) for f in files if f.state == "accepted"}
+    seen = {(f.feed, f.file_name) for f in files}
+    for feed in FEEDS:
+        for waiting in scan(platform.lake.path("inbox"), feed.name, day, 0).files:
+            if (feed.name, waiting.identity.file_name) not in seen:
+                accepted.add((feed.name, waiting.identity.market))
+    return accepted, {(f.feed, f.market) for f in files if f.state == "rejected"}

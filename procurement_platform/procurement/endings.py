@@ -1,0 +1,159 @@
+"""How Dagster runs of the domain ended, and what follows: crashes that left no trace are recorded, and what checks found is gathered."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+)
+
+from procurement_platform.database.locks import DayLock
+from procurement_platform.dayrun import without_paths
+from procurement_platform.errors import DayBusy
+from procurement_platform.finished import PARTITION_TAG, utc
+from procurement_platform.inbox.identity import parse_date
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.publication import DOMAIN, show_crash
+from procurement_platform.procurement.service import notice_killed
+from procurement_platform.quality.alerts import Finding, fingerprint
+from procurement_platform.quality.crashes import RunLog
+from procurement_platform.quality.rules import PIPELINE_CRASH
+
+CRASH_CHECK = PIPELINE_CRASH.check_name
+REPORT = AssetKey("exceptions")
+JOB = "procurement_day"
+KILLED = "The run was killed before it ended, and found so later."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed: its step, the name of the error at the root, and what that said."""
+
+    step: str | None
+    error: str
+    message: str
+
+
+def failure_of(events: Iterable[DagsterEvent]) -> Failure | None:
+    """The first failed step's cause; where no step failed, what Dagster says of the run."""
+    of_run = None
+    for event in events:
+        if event.is_step_failure:
+            cause = event.step_failure_data.error
+            while cause is not None and cause.cause is not None:
+                cause = cause.cause
+            text = " ".join((cause.message if cause else event.message or "").split())
+            name, _, rest = text.partition(": ")
+            own = name.startswith("procurement_platform.")
+            return Failure(event.step_key, name.rpartition(".")[2], rest if own else text)
+        if event.event_type == DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error if event.event_specific_data else None
+            text = error.message if error else event.message or "the run failed before its first step"
+            of_run = Failure(None, "", " ".join(text.split()))
+    return of_run
+
+
+def run_date_of(run: DagsterRun) -> dt.date | None:
+    """The run date of a run of this domain; None for any other run."""
+    from procurement_platform.procurement.assets import KEYS
+
+    ours = run.job_name == JOB or not KEYS.isdisjoint(run.asset_selection or ())
+    return parse_date(run.tags.get(PARTITION_TAG, "")) if ours else None
+
+
+def tell_crash(instance: DagsterInstance, run_date: dt.date, *, passed: bool) -> None:
+    """Stores the result of the PIPELINE_CRASH check of a run date, outside of any step."""
+    instance.report_runless_asset_event(
+        AssetCheckEvaluation(
+            asset_key=REPORT,
+            check_name=CRASH_CHECK,
+            passed=passed,
+            metadata={},
+            severity=AssetCheckSeverity.ERROR,
+            description="the day's last run succeeded" if passed else "the day's last run crashed: see its exceptions",
+            blocking=False,
+            partition=run_date.isoformat(),
+        )
+    )
+
+
+def find_killed(platform: Platform, instance: DagsterInstance) -> list[dt.date]:
+    """Notices killed runs: records each as its day's crash and tells the event log. Returns their run dates."""
+    dates = [run_date for run_date, _ in notice_killed(platform)]
+    for run_date in dates:
+        tell_crash(instance, run_date, passed=False)
+    mark_killed(platform, instance)
+    return dates
+
+
+def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date | None = None) -> None:
+    """Tells the event log of runs known to be killed: by itself it would say for hours that they run."""
+    tags = {PARTITION_TAG: run_date.isoformat()} if run_date else {}
+    runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING], tags=tags))
+    states = RunLog(platform.database, DOMAIN).states([run.run_id for run in runs]) if runs else {}
+    for run in runs:
+        if states.get(run.run_id) == "killed":
+            instance.report_run_failed(run, KILLED)
+
+
+def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> bool:
+    """Records a failed run that left no trace itself (its database was down, its process never came up). Returns whether it did.
+
+    A run that found its day busy is no crash of the day.
+    """
+    run, log = record.dagster_run, RunLog(platform.database, DOMAIN)
+    run_date = run_date_of(run)
+    if run_date is None or run.status != DagsterRunStatus.FAILURE or log.states([run.run_id]):
+        return False
+    found = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+    events = (entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=found))
+    failure = failure_of(event for event in events if event is not None) or Failure(None, "", "the run failed")
+    if failure.error == DayBusy.__name__:
+        return False
+    began = dt.datetime.fromtimestamp(record.start_time, dt.UTC) if record.start_time else utc(record.create_timestamp)
+    log.fail(run_date, run.run_id, failure.step, without_paths(failure.message, platform)[:500], "Dagster", began)
+    try:
+        lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: reporting a crash")
+    except DayBusy:
+        return True  # the run that holds the day will bring its report up to date
+    with lock:
+        if show_crash(platform, run_date):
+            tell_crash(instance, run_date, passed=False)
+    return True
+
+
+def findings(platform: Platform, instance: DagsterInstance, run: DagsterRun) -> Iterator[Finding]:
+    """What the checks of a run found, and whether its day stands crashed."""
+    run_date = run_date_of(run)
+    if run_date is None:
+        return
+    for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
+        if entry.dagster_event is not None:
+            result = entry.dagster_event.asset_check_evaluation_data
+            if result.asset_key != REPORT or result.check_name != CRASH_CHECK:
+                yield _finding(result, run_date)
+    crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
+    if crash is None and run.status == DagsterRunStatus.SUCCESS:
+        yield Finding(REPORT.to_user_string(), CRASH_CHECK, run_date.isoformat(), passed=True, text="")
+    elif crash is not None and crash.run_id == run.run_id:
+        text = f"CRITICAL, the day's last run crashed{f' at {crash.step}' if crash.step else ''}: {crash.message}"
+        mark = fingerprint(crash.step, crash.message)
+        yield Finding(REPORT.to_user_string(), CRASH_CHECK, run_date.isoformat(), passed=False, text=text, fingerprint=mark)
+
+
+def _finding(result: AssetCheckEvaluation, run_date: dt.date) -> Finding:
+    metadata = {name: str(value.value) for name, value in result.metadata.items()}
+    more = metadata.get("why") or metadata.get("examples", "").partition("\n")[0].removeprefix("- ")
+    text = ". ".join(part for part in (result.description, more) if part)
+    mark = fingerprint(metadata.get("fingerprint") or metadata.get("why") or result.description)
+    return Finding(result.asset_key.to_user_string(), result.check_name, run_date.isoformat(), result.passed, text, mark)

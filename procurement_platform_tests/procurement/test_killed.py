@@ -1,0 +1,168 @@
+"""A run killed between any two lines, and at every step: what buyers see stays whole, and the next run gives the same bytes as ever.
+
+The killed run is the real command in a process of its own, which counts the lines it executes in the package and kills itself with
+SIGKILL at a given one.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.procurement import service
+from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
+
+KILLS = int(os.environ.get("PROCUREMENT_TEST_KILLS", "8"))
+STEPS = ("reference", "intake", "aggregated_orders", "net_demand", "supplier_orders", "exceptions", "published_day")
+CHILD = """
+import os, signal, sys
+from procurement_platform.project import PACKAGE
+
+package, limit, step = str(PACKAGE) + os.sep, int(sys.argv[1]), sys.argv[2]
+lines = 0
+
+def count(frame, event, argument):
+    global lines
+    if event == "line":
+        lines += 1
+        if lines == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return count
+
+def enter(frame, event, argument):
+    code = frame.f_code
+    if step and code.co_name == "at_step" and frame.f_locals.get("step") == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count if limit and code.co_filename.startswith(package) else None
+
+from procurement_platform.cli import main
+from procurement_platform.procurement import running  # imported here, so that the lines counted are the run's own
+sys.argv[1:] = ["run", sys.argv[3]]
+sys.settrace(enter)
+try:
+    main()
+finally:
+    sys.settrace(None)
+    sys.stderr.write(f"lines: {lines}\\n")
+"""
+
+
+def kill_at(shop: Shop, *, line: int = 0, step: str = "") -> int:
+    """Runs the day in a process that is killed at a line or a step; returns how many lines it ran where it was not killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(line), step, DAY.isoformat()], capture_output=True, text=True, timeout=100, check=False
+    )
+    if done.returncode == -signal.SIGKILL:
+        return 0
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.rsplit("lines: ", 1)[1])
+
+
+def survivors(home: Path) -> list[str]:
+    """Processes of a home that still run, other than the embedded PostgreSQL, this one and its children."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                environment, command = (process / "environ").read_bytes(), (process / "cmdline").read_bytes().decode(errors="replace")
+                parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            ours = f"PROCUREMENT_HOME={home}".encode() in environment.split(b"\0")
+            if ours and parent != os.getpid() and "postgres" not in command:
+                found.append(command)
+    return found
+
+
+class Day:
+    """A day with two states of its inbox, and what each of them is published as."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.published: dict[str, object] = {}
+        for state in ("after", "before"):
+            self.send(state)
+            shop.run()
+            self.published[state] = self.seen()
+        assert self.published["after"] != self.published["before"]
+
+    def send(self, state: str) -> None:
+        """Puts the files of a state into the inbox: a corrected file, a second one that repeats and contradicts, stock that changed."""
+        self.shop.put("orders", "DE", [order("1", "A", 20), order("2", "B", 5 if state == "before" else 6), order("3", "GONE", 1)])
+        late = [order("1", "A", 20)] if state == "before" else [order("1", "A", 21), order("4", "C", 9)]
+        self.shop.put("orders", "DE", late, suffix="__late")
+        self.shop.put("orders", "GB", [order("7", "B", 3)])
+        self.shop.put("stock", "DE", [count("A", 4), count("B", 0 if state == "before" else 9, 1)])
+        self.shop.put("stock", "GB", [count("B", 1)])
+
+    def seen(self) -> tuple[object, ...]:
+        """All that a buyer can see: the results of the commands, and the published files."""
+        shop = self.shop
+        day = service.published_day(shop.platform, DAY)
+        files = [(f.stable, f.sha256, shop.platform.days.read(f)) for f in day.manifest]
+        return list(service.orders(shop.platform, DAY)), list(service.demand(shop.platform, DAY)), files
+
+    def settled(self) -> tuple[object, ...]:
+        return self.shop.csvs(), self.shop.report()
+
+
+@pytest.fixture
+def day(shop: Shop) -> Iterator[Day]:
+    yield Day(shop)
+
+
+def check(day: Day, state: str, before: str) -> None:
+    """After a kill: buyers see the old day or the new one, whole; the next run publishes the new one, and the crash is known."""
+    seen = day.seen()
+    assert seen in (day.published[before], day.published[state])
+    deadline = time.monotonic() + 10
+    while (left := survivors(day.shop.platform.settings.home)) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert left == []
+    day.shop.run()
+    assert day.seen() == day.published[state]
+    assert "PIPELINE_CRASH" not in day.shop.report()
+
+
+@pytest.mark.timeout(400)
+def test_a_run_killed_at_any_step_heals(day: Day) -> None:
+    states = ("after", "before")
+    for number, step in enumerate(STEPS):
+        state, before = states[number % 2], states[(number + 1) % 2]
+        day.send(state)
+        assert kill_at(day.shop, step=step) == 0
+        check(day, state, before)
+    assert len(service.crashes(day.shop.platform, DAY)) == len(STEPS)
+
+
+@pytest.mark.timeout(1200)
+def test_a_run_killed_between_any_two_lines_heals(day: Day) -> None:
+    day.send("after")
+    lines = kill_at(day.shop, line=10**9)
+    assert day.seen() == day.published["after"]
+    chosen = random.Random(2025)
+    states = ("before", "after")
+    for number in range(KILLS):
+        state, before = states[number % 2], states[(number + 1) % 2]
+        day.send(state)
+        line = chosen.randrange(1, lines)
+        kill_at(day.shop, line=line)
+        check(day, state, before)
+
+
+def test_settled_files_are_mended_by_the_next_run_after_a_kill_while_they_are_written(day: Day) -> None:
+    day.send("after")
+    day.shop.run()
+    expected = day.settled()
+    folder = f"output/supplier_orders/{DAY}"
+    day.shop.platform.lake.write(f"{folder}/S1.csv", b"half")
+    day.shop.platform.lake.write(f"{folder}/S9.csv", b"stale")
+    day.shop.run()
+    assert day.settled() == expected

@@ -1,7 +1,7 @@
 """The contract, row by row: typed values, and for each row that breaks a rule the reasons in words.
 
-Whole columns at a time: a cheap look says whether any row of a batch could break a field's rules; only then are they evaluated, and words are
-made for bad rows alone.
+Whole columns at a time: a cheap look says whether any row of a batch could break a field's rules; only then are they evaluated, and words
+are made for bad rows alone.
 """
 
 import datetime as dt

@@ -8,9 +8,10 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.task import Limits
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -73,52 +74,69 @@ def read_header(file: IO[bytes]) -> Header:
     return Header(schema, codec, sync)
 
 
-def blocks(
-    file: IO[bytes], header: Header, *, least_row_bytes: int, max_block_bytes: int, max_bytes: int, max_rows: int
-) -> Iterator[Block]:
-    """The blocks after a header, unpacked one at a time.
+@dataclass(frozen=True)
+class Bounds:
+    """What blocks may hold. `least_row_bytes` is the least a row of the schema takes: more rows than fit are refused."""
 
-    `least_row_bytes` is the least a row of the schema can take: a block that declares more rows than fit is refused before anything decodes it.
+    least_row_bytes: int
+    max_block_bytes: int
+    max_bytes: int
+    max_rows: int
+
+    @classmethod
+    def of(cls, limits: Limits, least_row_bytes: int = 0) -> Self:
+        return cls(least_row_bytes, limits.max_block_bytes, limits.max_decoded_bytes, limits.max_rows_per_file)
+
+
+def blocks(file: IO[bytes], header: Header, bounds: Bounds) -> Iterator[Block]:
+    """The blocks after a header, unpacked one at a time.
 
     Raises:
         InvalidFile: cut off, damaged, or larger than a limit; the text names the block and its rows.
     """
-    unpack = CODECS[header.codec]
     number, row, total = 0, 1, 0
     while first := file.read(1):
         number += 1
         where = f"block {number} (from row {row})"
         rows = _varint(file, where, first)
-        size = _varint(file, where)
-        if rows < 0 or size < 0:
-            raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {size} bytes; send it again")
-        if size > max_block_bytes:
-            raise InvalidFile(
-                f"has {size} bytes in {where}, more than {max_block_bytes}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)"
-            )
-        packed = file.read(size)
-        if len(packed) < size or len(sync := file.read(SYNC_BYTES)) < SYNC_BYTES:
-            raise InvalidFile(f"is cut off within {where}; send it again")
-        if sync != header.sync:
-            raise InvalidFile(f"is damaged in or after {where}: its sync marker is wrong; send it again")
-        try:
-            data = unpack(packed, max_block_bytes)
-        except _TooLarge:
-            raise InvalidFile(
-                f"unpacks to more than {max_block_bytes} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)"
-            ) from None
-        except Exception as problem:  # each codec has errors of its own
-            raise InvalidFile(f"is damaged in {where}: {header.codec} cannot unpack it; send it again") from problem
+        packed = _packed(file, header, rows, bounds, where)
+        data = _unpacked(packed, header.codec, bounds.max_block_bytes, where)
         total += len(data)
-        if total > max_bytes:
-            raise InvalidFile(f"unpacks to more than {max_bytes} bytes by {where}; split it (PROCUREMENT_MAX_DECODED_BYTES)")
-        if rows * least_row_bytes > len(data) or (rows == 0 and data):
+        if total > bounds.max_bytes:
+            raise InvalidFile(f"unpacks to more than {bounds.max_bytes} bytes by {where}; split it (PROCUREMENT_MAX_DECODED_BYTES)")
+        if rows * bounds.least_row_bytes > len(data) or (rows == 0 and data):
             raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {len(data)} bytes; send it again")
-        if row - 1 + rows > max_rows:
-            raise InvalidFile(f"has more than {max_rows} rows by {where}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+        if row - 1 + rows > bounds.max_rows:
+            raise InvalidFile(f"has more than {bounds.max_rows} rows by {where}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         if rows:
             yield Block(number, row, rows, data)
         row += rows
+
+
+def _packed(file: IO[bytes], header: Header, rows: int, bounds: Bounds, where: str) -> bytes:
+    """A block's bytes as they are in the file, with the sync marker after them checked."""
+    size = _varint(file, where)
+    if rows < 0 or size < 0:
+        raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {size} bytes; send it again")
+    if size > bounds.max_block_bytes:
+        limit = bounds.max_block_bytes
+        raise InvalidFile(f"has {size} bytes in {where}, more than {limit}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)")
+    packed = file.read(size)
+    sync = file.read(SYNC_BYTES)
+    if len(packed) < size or len(sync) < SYNC_BYTES:
+        raise InvalidFile(f"is cut off within {where}; send it again")
+    if sync != header.sync:
+        raise InvalidFile(f"is damaged in or after {where}: its sync marker is wrong; send it again")
+    return packed
+
+
+def _unpacked(packed: bytes, codec: str, limit: int, where: str) -> bytes:
+    try:
+        return CODECS[codec](packed, limit)
+    except _TooLarge:
+        raise InvalidFile(f"unpacks to more than {limit} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)") from None
+    except Exception as problem:  # each codec has errors of its own
+        raise InvalidFile(f"is damaged in {where}: {codec} cannot unpack it; send it again") from problem
 
 
 def encode_long(value: int) -> bytes:
@@ -215,10 +233,8 @@ def _snappy(packed: bytes, limit: int) -> bytes:
 
 
 def _zstandard(packed: bytes, limit: int) -> bytes:
-    try:
-        from compression import zstd  # Python 3.14
-    except ImportError:
-        from backports import zstd
+    from backports import zstd
+
     return _bounded(zstd.ZstdDecompressor(), packed, limit)
 
 

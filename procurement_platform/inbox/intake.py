@@ -62,7 +62,7 @@ def take(task: DecodeTask) -> Taken:
             copy = None
         if copy is not None:
             copy.parent.mkdir(parents=True, exist_ok=True)
-        with open(copy or os.devnull, "wb", buffering=0) as target:
+        with (copy or Path(os.devnull)).open("wb", buffering=0) as target:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 size += len(piece)
@@ -126,5 +126,6 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def too_large(taken: Taken, task: DecodeTask) -> InvalidFile:
+    """The error for a file that was hashed and not kept."""
     limit = task.limits.max_file_bytes
     return InvalidFile(f"has {taken.size} bytes, more than {limit}: split it (PROCUREMENT_MAX_FILE_BYTES)")

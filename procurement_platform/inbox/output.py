@@ -1,6 +1,7 @@
 """The Parquet files that decoding leaves: written row group by row group, under a temporary name until they are whole."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -69,7 +70,7 @@ class ParquetOutput:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         return pa.table([self._column(name, kind, table) for name, kind in self._columns.items()], names=list(self._columns))
 
-    def _column(self, name: str, kind: str, table: pa.Table) -> pa.Array | pa.ChunkedArray:
+    def _column(self, name: str, kind: str, table: pa.Table) -> "pa.Array[Any] | pa.ChunkedArray[Any]":
         if name not in self._constants:
             return table[name]
         value = pa.array([self._constants[name]], type=ARROW_TYPES[kind])
@@ -80,14 +81,16 @@ class ParquetOutput:
     def _open(self, frame: pl.DataFrame, schema: pa.Schema) -> pq.ParquetWriter:
         sample = frame.head(_SAMPLE_ROWS)
         # A dictionary of nearly unique values costs time and saves nothing.
-        repeated = [name for name, dtype in frame.schema.items() if dtype != pl.Int64 and sample[name].n_unique() * 4 < sample[name].count()]
+        repeated = [
+            name for name, dtype in frame.schema.items() if dtype != pl.Int64 and sample[name].n_unique() * 4 < sample[name].count()
+        ]
         numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric() and name not in repeated]
         return pq.ParquetWriter(
             self._unfinished,
             schema,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[*repeated, *self._constants],
+            use_dictionary=[*repeated, *self._constants],  # type: ignore[arg-type]
             column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
             store_decimal_as_integer=True,
             write_statistics=[*self._constants, "row_number"],  # what catalogs partition by; the others' cost a tenth of the time

@@ -10,7 +10,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Self
+from pathlib import Path
+from typing import IO, Self, cast
 
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
@@ -120,7 +121,7 @@ class DecoderPool:
         return outcomes
 
     def _never_started(self, process: "_Process") -> None:
-        """A process that ended before it looked at its file (say, its thread of origin ended): the file is not to blame, and goes to another."""
+        """A process that ended before it looked at its file (say, its thread of origin ended): the file goes to another."""
         self._failures += 1
         if self._failures > _FAILURES_TAKEN + self._processes:
             raise ProcurementError(f"decoding processes do not start: {process.last_words()}; see `procurement doctor`")
@@ -141,9 +142,7 @@ class _Process:
             cwd=CHECKOUT,
             bufsize=0,
         )
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        self._input, self.output = self._popen.stdin, self._popen.stdout
+        self._input, self.output = cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout)
         self._last_words = ""
         self._heard = b""
         self.index = -1
@@ -185,7 +184,8 @@ class _Process:
         if code == -signal.SIGXCPU:
             return "keeps the decoder busy far longer than its size allows: write it anew, as CSV or plain Avro"
         how = signal.Signals(-code).name if code < 0 else self.last_words()
-        return f"could not be decoded within {self._memory_mib} MiB ({how}): write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+        remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+        return f"could not be decoded within {self._memory_mib} MiB ({how}): {remedy}"
 
     def last_words(self) -> str:
         """The last line it wrote to stderr, or how it ended, once it is closed."""
@@ -216,6 +216,6 @@ class _Process:
 
 def _size(task: DecodeTask) -> int:
     try:
-        return os.stat(task.source).st_size
+        return Path(task.source).stat().st_size
     except OSError:
         return _WORTH_ANOTHER_BYTES

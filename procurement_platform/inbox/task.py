@@ -74,9 +74,10 @@ class DecodeTask:
 class DecodeOutcome:
     """What became of a file.
 
-    `unsettled`: it changed while it was read; nothing was kept, look again. `rows` = `accepted` + `quarantined` (duplicates are found later).
-    The quantities are the sums of the contract's measure as decimal text, `quarantined_quantity` over rows where it is valid.
-    `raw_path` is where the bytes as sent now are (None: not kept, the file is larger than the limit). `notes` are told to people, one a line.
+    `unsettled`: it changed while it was read; nothing was kept, look again. `rows` = `accepted` + `quarantined` (duplicates are found
+    later). The quantities are the sums of the contract's measure as decimal text, `quarantined_quantity` over rows where it is valid.
+    `raw_path` is where the bytes as sent now are (None: not kept, the file is larger than the limit). `notes` are told to people, one a
+    line. `seconds` tells where the time went: `take` (hash and copy), `decode`, `check`, `write`, `all`.
     """
 
     status: Literal["accepted", "rejected", "unsettled"]

@@ -25,8 +25,9 @@ _INSTANT = (
 class Reading:
     """How a field is read from a column of one file.
 
-    `value` turns the file's column into the field's type, null where it cannot; `converts` says whether it might, and then the column as sent is
-    kept under `source`. `absent` (nothing was sent) and `shown` (the value in a reason) refer to `source`; `expected` says what would have been right.
+    `value` turns the file's column into the field's type, null where it cannot; `converts` says whether that may happen, and then the
+    column as sent is kept under `source`. `absent` (nothing was sent) and `shown` (the value in a reason) refer to `source`; `expected`
+    says what would have been right.
     """
 
     field: Field
@@ -66,45 +67,12 @@ def reading(field: Field, column: str, dtype: pl.DataType, zone: str) -> Reading
         return Reading(field, column, source.cast(typed(field)), converts=False)
     if dtype == pl.Categorical or isinstance(dtype, pl.Enum):
         source, dtype = source.cast(pl.String), pl.String()
-    blank = dtype == pl.String
-    match field.kind:
-        case "text":
-            if dtype == pl.String:
-                return Reading(field, column, source, converts=False, blank_is_absent=True)
-            if dtype.is_integer():
-                return Reading(field, column, source.cast(pl.String), converts=False, blank_is_absent=True)
-            remedy = "send it as text"
-        case "integer":
-            expected = "a whole number of at most 9 digits"
-            if dtype == pl.Int32:
-                return Reading(field, column, source, converts=False)
-            if dtype.is_integer():
-                return Reading(field, column, source.cast(pl.Int32, strict=False), converts=True, expected=expected)
-            if dtype == pl.String:
-                value = pl.when(source.str.contains(r"^\s*-?\d{1,9}\s*$")).then(source.str.strip_chars().cast(pl.Int32, strict=False))
-                return Reading(field, column, value, converts=True, expected=expected, blank_is_absent=True)
-            remedy = "send it as a whole number"
-        case "decimal":
-            expected = f"a number with at most {field.precision - field.scale} digits before and {field.scale} after the decimal point"
-            value = _decimal(field, source, dtype)
-            if value is not None:
-                own = dtype == pl.Decimal(field.precision, field.scale)
-                return Reading(field, column, value, converts=not own, expected=expected, blank_is_absent=blank)
-            remedy = f"send decimal({field.precision},{field.scale}), a whole number or text: floating point is not exact"
-        case "instant":
-            expected = f"a time such as 2025-12-20T14:03:00+01:00, or without an offset one that exists in {zone}"
-            if isinstance(dtype, pl.Datetime):
-                return Reading(
-                    field,
-                    column,
-                    _micros(source, dtype, zone),
-                    converts=dtype.time_zone is None or dtype.time_unit == "ms",
-                    expected=expected,
-                )
-            if dtype == pl.String:
-                return Reading(field, column, _parsed(source, zone), converts=True, expected=expected, blank_is_absent=True)
-            remedy = "send a timestamp (Avro: timestamp-micros or -millis) or ISO 8601 text"
-    raise InvalidFile(f"has the column {column[:80]} of the type {_in_words(dtype)}: {remedy}")
+    value, expected, remedy = _KINDS[field.kind](field, source, dtype, zone)
+    if value is None:
+        raise InvalidFile(f"has the column {column[:80]} of the type {_in_words(dtype)}: {remedy}")
+    # Where the value is the column itself or a cast that always succeeds, nothing needs to be kept to tell what was sent.
+    converts = field.kind != "text" and dtype != typed(field) and not (isinstance(dtype, pl.Datetime) and _plain(dtype))
+    return Reading(field, column, value, converts, expected, blank_is_absent=field.kind == "text" or dtype == pl.String)
 
 
 def shown(text: pl.Expr) -> pl.Expr:
@@ -140,28 +108,69 @@ def typed(field: Field) -> pl.DataType:
             return pl.Int64()
 
 
-def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
-    exact = pl.Decimal(field.precision, field.scale)
-    if dtype == exact:
-        return source
+def _text(_: Field, source: pl.Expr, dtype: pl.DataType, __: str) -> tuple[pl.Expr | None, str, str]:
+    value = source if dtype == pl.String else source.cast(pl.String) if dtype.is_integer() else None
+    return value, "text", "send it as text"
+
+
+def _integer(_: Field, source: pl.Expr, dtype: pl.DataType, __: str) -> tuple[pl.Expr | None, str, str]:
+    value: pl.Expr | None = None
     if dtype.is_integer():
-        return source.cast(exact, strict=False)
-    if isinstance(dtype, pl.Decimal):
+        value = source if dtype == pl.Int32 else source.cast(pl.Int32, strict=False)
+    elif dtype == pl.String:
+        value = pl.when(source.str.contains(r"^\s*-?\d{1,9}\s*$")).then(source.str.strip_chars().cast(pl.Int32, strict=False))
+    return value, "a whole number of at most 9 digits", "send it as a whole number"
+
+
+def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType, _: str) -> tuple[pl.Expr | None, str, str]:
+    exact, whole = typed(field), field.precision - field.scale
+    value: pl.Expr | None = None
+    if dtype == exact:
+        value = source
+    elif dtype.is_integer():
         value = source.cast(exact, strict=False)
-        if dtype.scale <= field.scale:
-            return value
-        return pl.when(
-            value.cast(pl.Decimal(_LONG_DECIMAL, dtype.scale), strict=False) == source.cast(pl.Decimal(_LONG_DECIMAL, dtype.scale))
-        ).then(value)
-    if dtype == pl.String:
-        digits = rf"^\s*-?0{{0,9}}\d{{1,{field.precision - field.scale}}}(?:\.\d{{1,{field.scale}}}0*)?\s*$"
+    elif isinstance(dtype, pl.Decimal):
+        value = source.cast(exact, strict=False)
+        if dtype.scale > field.scale:  # only where no digit is lost
+            wide = pl.Decimal(_LONG_DECIMAL, dtype.scale)
+            value = pl.when(value.cast(wide, strict=False) == source.cast(wide)).then(value)
+    elif dtype == pl.String:
+        digits = rf"^\s*-?0{{0,9}}\d{{1,{whole}}}(?:\.\d{{1,{field.scale}}}0*)?\s*$"
         needed = source.str.extract(rf"^\s*(-?\d+(?:\.\d{{1,{field.scale}}})?)")
-        return pl.when(source.str.contains(digits)).then(needed.cast(exact, strict=False))
-    return None
+        value = pl.when(source.str.contains(digits)).then(needed.cast(exact, strict=False))
+    return (
+        value,
+        f"a number with at most {whole} digits before and {field.scale} after the decimal point",
+        f"send decimal({field.precision},{field.scale}), a whole number or text: floating point is not exact",
+    )
+
+
+def _instant(_: Field, source: pl.Expr, dtype: pl.DataType, zone: str) -> tuple[pl.Expr | None, str, str]:
+    value: pl.Expr | None = None
+    if isinstance(dtype, pl.Datetime):
+        value = _micros(source, dtype, zone)
+    elif dtype == pl.String:
+        value = _parsed(source, zone)
+    return (
+        value,
+        f"a time such as 2025-12-20T14:03:00+01:00, or without an offset one that exists in {zone}",
+        "send a timestamp (Avro: timestamp-micros or -millis) or ISO 8601 text",
+    )
+
+
+_KINDS = {"text": _text, "integer": _integer, "decimal": _decimal, "instant": _instant}
+
+
+def _plain(dtype: pl.Datetime) -> bool:
+    """Whether every value of the type is an instant."""
+    return dtype.time_zone is not None and dtype.time_unit != "ms"
 
 
 def _micros(source: pl.Expr, dtype: pl.Datetime, zone: str) -> pl.Expr:
-    """UTC microseconds of timestamps. Without a zone they are the market's own: of an hour that comes twice the first is meant, one that is skipped is null."""
+    """UTC microseconds of timestamps. Without a zone they are the market's own time.
+
+    Of an hour that comes twice, when clocks go back, the first is meant; a time that is skipped, when they go forward, is null.
+    """
     if dtype.time_unit == "ms":
         source = pl.when(source.to_physical().is_between(_FIRST_MS, _LAST_MS)).then(source)
     if dtype.time_zone is None:

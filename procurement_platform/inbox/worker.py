@@ -71,7 +71,12 @@ class _Pass:
         name = f"{safe_name(task.file_name)}.{taken.file_id}.parquet"
         known = {"run_date": task.run_date, "file_id": taken.file_id}
         told = {**known, "feed": task.feed, "market": task.market, "file": task.file_name}
-        self._lines = ParquetOutput(Path(task.lines_folder) / name, unfinished(task.lines_folder, task), task.columns, known | {self._contract.market.column: task.market})
+        self._lines = ParquetOutput(
+            Path(task.lines_folder) / name,
+            unfinished(task.lines_folder, task),
+            task.columns,
+            known | {self._contract.market.column: task.market},
+        )
         folder = task.quarantine_folder
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
@@ -81,10 +86,7 @@ class _Pass:
         try:
             self._rows()
             rows = self._lines.rows + self._quarantine.rows
-            if rows and self._other_market == rows:
-                raise InvalidFile(
-                    f"has no row for {self._task.market}: all {rows} rows name another market; send it under its own market's name"
-                )
+            self._own_market(rows)
             lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
         except BaseException:
             self._lines.discard()
@@ -108,6 +110,11 @@ class _Pass:
             notes=self._checker.notes,
             seconds=self._seconds,
         )
+
+    def _own_market(self, rows: int) -> None:
+        if rows and self._other_market == rows:
+            market = self._task.market
+            raise InvalidFile(f"has no row for {market}: all {rows} rows name another market; send it under its own market's name")
 
     def _rows(self) -> None:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
@@ -158,7 +165,7 @@ def _contract(avsc: str) -> Contract:
 def _active_products(path: str, run_date: str) -> pl.Series:
     """The SKUs active on a date; both ends of a product's time are inclusive, and an empty one is open."""
     day = pl.lit(run_date).str.to_date()
-    products = pl.read_parquet(path, columns=["sku", "active_from", "active_to"], memory_map=False)
+    products = pl.read_parquet(path, columns=["sku", "active_from", "active_to"], memory_map=False, glob=False)
     active = (pl.col("active_from").is_null() | (pl.col("active_from") <= day)) & (
         pl.col("active_to").is_null() | (pl.col("active_to") >= day)
     )
@@ -187,8 +194,7 @@ def _warm_up() -> None:
 
 
 def _limit_memory(memory_mib: int) -> None:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        held = int(statm.read().split()[0]) * resource.getpagesize()
+    held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + memory_mib * MIB,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -196,7 +202,8 @@ def _limit_memory(memory_mib: int) -> None:
 def _limit_time(task: DecodeTask) -> None:
     """A file that makes a decoder turn for ever ends the process, which its parent then sees."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    size = os.stat(task.source).st_size if "://" not in task.source and os.path.exists(task.source) else task.limits.max_file_bytes
+    source = Path(task.source)
+    size = source.stat().st_size if source.is_file() else task.limits.max_file_bytes
     seconds = int(used.ru_utime + used.ru_stime) + _CPU_SECONDS + size // _CPU_BYTES
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 

@@ -86,8 +86,13 @@ def parquet(rows: Sequence[Row], types: dict[str, pa.DataType] | None = None) ->
     for name in rows[0]:
         values = [row[name] for row in rows]
         kind = next((type(value) for value in values if value is not None), str)
-        usual = {Decimal: pa.decimal128(18, 4), dt.datetime: pa.timestamp("us", "UTC"), int: pa.int64(), str: pa.string()}
-        arrays[name] = pa.array(values, given.get(name, usual.get(kind)))
+        usual: dict[type, pa.DataType] = {
+            Decimal: pa.decimal128(18, 4),
+            dt.datetime: pa.timestamp("us", "UTC"),
+            int: pa.int64(),
+            str: pa.string(),
+        }
+        arrays[name] = pa.array(values, given.get(name) or usual[kind])
     pq.write_table(pa.table(arrays), target)
     return target.getvalue()
 
@@ -112,7 +117,9 @@ class Desk:
         source = self.root / "inbox" / f"{name}.{form}"
         source.parent.mkdir(exist_ok=True)
         source.write_bytes(content)
-        limits = replace(Limits.of(Settings(_env_file=None)), **{key: changes.pop(key) for key in list(changes) if key.startswith(("max", "order_w"))})
+        limits = replace(
+            Limits.of(Settings(_env_file=None)), **{key: changes.pop(key) for key in list(changes) if key.startswith(("max", "order_w"))}
+        )
         made = DecodeTask(
             feed=feed.name,
             run_date=DAY,
@@ -157,7 +164,9 @@ class Desk:
         return {row["row_number"]: row["reasons"] for row in self.quarantine(outcome)}
 
     def left_behind(self) -> list[str]:
-        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() and path.name != "products.parquet")
+        return sorted(
+            str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() and path.name != "products.parquet"
+        )
 
     def _read(self, files: Sequence[str]) -> list[Row]:
         return [row for file in files for row in pq.read_table(file).to_pylist()]

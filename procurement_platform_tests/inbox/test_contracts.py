@@ -1,14 +1,16 @@
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 
 import fastavro
 import pytest
 
 from procurement_platform.errors import ConfigurationError
-from procurement_platform.inbox.contracts import contract_from_avsc
+from procurement_platform.inbox.contracts import Contract, contract_from_avsc
+from procurement_platform.inbox.feeds import Feed
 from procurement_platform.procurement.feeds import FEEDS, ORDERS, STOCK
 
-FIELDS = [
+FIELDS: list[dict[str, object]] = [
     {"name": "market", "type": "string", "role": "market"},
     {"name": "sku", "type": "string", "role": "sku", "aliases": ["article"]},
     {"name": "n", "type": {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 3}, "role": "measure", "above": "0.5"},
@@ -16,7 +18,7 @@ FIELDS = [
 ]
 
 
-def contract(fields: list[dict[str, object]] = FIELDS):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def contract(fields: Sequence[object] = FIELDS) -> Contract:
     return contract_from_avsc(json.dumps({"type": "record", "name": "Line", "fields": fields}))
 
 
@@ -30,7 +32,7 @@ def test_reads_kinds_rules_and_roles() -> None:
 
 
 @pytest.mark.parametrize(
-    "columns,expected",
+    ("columns", "expected"),
     [
         (["market", "sku", "n"], {"market": "market", "sku": "sku", "n": "n"}),
         (["MARKET", " Article ", "N"], {"market": "MARKET", "sku": " Article ", "n": "N"}),
@@ -63,7 +65,7 @@ def test_refuses_a_role_held_by_none_or_two() -> None:
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
-def test_a_feeds_lines_hold_every_field_with_its_type(feed) -> None:  # type: ignore[no-untyped-def]
+def test_a_feeds_lines_hold_every_field_with_its_type(feed: Feed) -> None:
     types = {"text": "varchar", "integer": "integer", "instant": "bigint"}
     declared = {
         field.column: f"decimal({field.precision},{field.scale})" if field.kind == "decimal" else types[field.kind]
@@ -77,7 +79,7 @@ def test_a_feeds_lines_hold_every_field_with_its_type(feed) -> None:  # type: ig
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
-def test_a_contract_is_an_avro_schema(feed) -> None:  # type: ignore[no-untyped-def]
+def test_a_contract_is_an_avro_schema(feed: Feed) -> None:
     fastavro.parse_schema(json.loads(feed.contract.avsc))
 
 

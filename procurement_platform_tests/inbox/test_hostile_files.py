@@ -12,10 +12,10 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from procurement_platform_tests.inbox.desk import DAY, NOON, WRITERS, Desk, avro, csv_bytes, jsonl, order, parquet, stock
 
 from procurement_platform.inbox.container import Header, encode_block, encode_bytes, encode_header, encode_long
 from procurement_platform.procurement.feeds import ORDERS, STOCK
+from procurement_platform_tests.inbox.desk import DAY, NOON, WRITERS, Desk, avro, csv_bytes, jsonl, order, parquet, stock
 
 ROWS = [order(number) for number in range(1, 201)]
 SCHEMA = json.loads(ORDERS.contract.avsc)
@@ -222,7 +222,7 @@ def test_one_bad_file_never_stops_the_others(desk: Desk) -> None:
 def test_flipped_bits_end_in_an_outcome(desk: Desk, form: str) -> None:
     """Without a checksum some flips decode to other data, which nothing can tell (docs: facts of the formats); none may do worse."""
     whole = WRITERS[form](ROWS[:60])
-    chance = random.Random(20251220)
+    chance = random.Random(20251220)  # noqa: S311  damage, no secret
     statuses = set()
     tasks = []
     for number in range(80):
@@ -247,7 +247,24 @@ def test_flipped_bits_end_in_an_outcome(desk: Desk, form: str) -> None:
 
 
 def test_numbers_no_decimal_holds(desk: Desk) -> None:
-    values = ["1e400", "NaN", "Infinity", "-1", "0", "1" * 40, "1000000001", "2,5", "0x10", "１", "+1", "1.2345", "", "2.500000", " 3 ", "007"]
+    values = [
+        "1e400",
+        "NaN",
+        "Infinity",
+        "-1",
+        "0",
+        "1" * 40,
+        "1000000001",
+        "2,5",
+        "0x10",
+        "１",
+        "+1",
+        "1.2345",
+        "",
+        "2.500000",
+        " 3 ",
+        "007",
+    ]
     outcome = desk.decode(csv_bytes([order(number, quantity=value) for number, value in enumerate(values)]), "csv")
     reasons = desk.reasons(outcome)
     assert set(reasons) == set(range(1, 14))
@@ -293,7 +310,13 @@ def test_control_characters_are_no_text(desk: Desk, form: str, text: str) -> Non
 
 
 def test_stock_bounds(desk: Desk) -> None:
-    rows = [stock(1), stock(2, available=Decimal(-1)), stock(3, reserved=Decimal(-1)), stock(4, available=Decimal(0)), stock(5, reserved=Decimal(99))]
+    rows = [
+        stock(1),
+        stock(2, available=Decimal(-1)),
+        stock(3, reserved=Decimal(-1)),
+        stock(4, available=Decimal(0)),
+        stock(5, reserved=Decimal(99)),
+    ]
     outcome = desk.decode(avro(rows, STOCK), "avro", feed=STOCK)
     assert set(desk.reasons(outcome)) == {2, 3}
     assert outcome.accepted_quantity == "20.000"

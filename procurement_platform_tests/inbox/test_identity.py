@@ -30,7 +30,7 @@ def reason(path: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "file_name,market,name,form",
+    ("file_name", "market", "name", "form"),
     [
         ("DE.avro", "DE", "DE", "avro"),
         ("DE__late.csv.gz", "DE", "DE__late", "csv.gz"),
@@ -54,7 +54,7 @@ def test_extensions_are_no_part_of_the_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    "path,told",
+    ("path", "told"),
     [
         ("../orders/2025-12-20/DE.csv", "not feed/date/file"),
         ("orders/2025-12-20/../DE.csv", "not feed/date/file"),

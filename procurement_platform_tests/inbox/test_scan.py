@@ -1,5 +1,6 @@
 import datetime as dt
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -16,7 +17,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
-        self.during = lambda: None
+        self.during: Callable[[], object] = lambda: None
 
     def now(self) -> float:
         return NOW + sum(self.slept)

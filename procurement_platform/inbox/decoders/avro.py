@@ -13,13 +13,24 @@ from typing import Any
 import polars as pl
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.container import Block, Header, blocks, encode_block, encode_bytes, encode_header, encode_long, read_header
+from procurement_platform.inbox.container import (
+    Block,
+    Bounds,
+    Header,
+    blocks,
+    encode_block,
+    encode_bytes,
+    encode_header,
+    encode_long,
+    read_header,
+)
 from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder
 from procurement_platform.inbox.task import Limits
 
 _LAST_ROW = "\x00the row after the last\x00"
 _WIDTHS = {"boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
 _MAX_PRECISION = 38
+_MAX_FIXED = 16  # bytes of a decimal of that precision
 
 
 def open_avro(path: Path, limits: Limits) -> Decoder:
@@ -91,14 +102,7 @@ class AvroColumns:
         size = 0
         with self._path.open("rb", buffering=1024 * 1024) as file:
             file.seek(self._start)
-            for block in blocks(
-                file,
-                self._header,
-                least_row_bytes=self._layout.least_row_bytes,
-                max_block_bytes=limits.max_block_bytes,
-                max_bytes=limits.max_decoded_bytes,
-                max_rows=limits.max_rows_per_file,
-            ):
+            for block in blocks(file, self._header, Bounds.of(limits, self._layout.least_row_bytes)):
                 if chunk and size + len(block.data) > BATCH_BYTES:
                     yield chunk
                     chunk, size = [], 0
@@ -143,23 +147,19 @@ def _flat_layout(fields: list[dict[str, Any]]) -> _Layout | None:
     for each in fields:
         declared = each.get("type")
         optional = isinstance(declared, list)
-        if isinstance(declared, list):
-            others = [branch for branch in declared if branch != "null"]
-            if len(declared) != 2 or len(others) != 1:  # noqa: PLR2004  one type or null
-                return None
-            branch = others[0]
-        else:
-            branch = declared
-        width = _width(branch)
+        branches = declared if isinstance(declared, list) else [declared]
+        others = [branch for branch in branches if branch != "null"]
+        width = _width(others[0]) if len(others) == 1 and len(branches) == 1 + optional else None
         if width is None:
             return None
+        [branch] = others
         least += 1 if optional else width
         if teller is None and _is_text(branch):
             teller = str(each["name"])
-            last_row.write(encode_long(declared.index(branch)) if optional else b"")
+            last_row.write(encode_long(branches.index(branch)) if optional else b"")
             last_row.write(encode_bytes(_LAST_ROW.encode()))
         elif optional:
-            last_row.write(encode_long(declared.index("null")))
+            last_row.write(encode_long(branches.index("null")))
         else:
             last_row.write(bytes(width))
     return None if teller is None else _Layout(least, last_row.getvalue(), teller)
@@ -171,20 +171,17 @@ def _is_text(branch: Any) -> bool:
 
 def _width(branch: Any) -> int | None:
     """The least bytes a value takes, None for a type that polars is not asked to read."""
-    if isinstance(branch, str):
-        return _WIDTHS.get(branch)
     if not isinstance(branch, dict):
-        return None
+        return _WIDTHS.get(branch) if isinstance(branch, str) else None
     precision = branch.get("precision", 1)
     if branch.get("logicalType") == "decimal" and not (isinstance(precision, int) and 1 <= precision <= _MAX_PRECISION):
         return None
+    size, width = branch.get("size"), None
     match branch.get("type"):
-        case "fixed":
-            size = branch.get("size")
-            return size if isinstance(size, int) and 0 < size <= 16 else None  # noqa: PLR2004  a decimal's 128 bits
-        case "enum":
-            return 1 if branch.get("symbols") else None
+        case "fixed" if isinstance(size, int) and 0 < size <= _MAX_FIXED:
+            width = size
+        case "enum" if branch.get("symbols"):
+            width = 1
         case str() as name if "items" not in branch:
-            return _WIDTHS.get(name)
-        case _:
-            return None
+            width = _WIDTHS.get(name)
+    return width

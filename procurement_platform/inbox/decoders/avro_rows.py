@@ -6,18 +6,27 @@ import json
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fastavro
 import polars as pl
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.container import Block, Header, blocks
+from procurement_platform.inbox.container import Block, Bounds, Header, blocks
 from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch
 from procurement_platform.inbox.task import Limits
 
 _BATCH_ROWS = 10_000
-_FLOATS = {"float", "double"}
+_FLOATS = ("float", "double")
+_TEXTS = ("string", "int", "long", "enum")
+_LOGICAL = {
+    "decimal": "text",
+    "uuid": "text",
+    "timestamp-millis": "instant",
+    "timestamp-micros": "instant",
+    "local-timestamp-millis": "local",
+    "local-timestamp-micros": "local",
+}
 
 
 class AvroRows:
@@ -51,17 +60,9 @@ class AvroRows:
             yield self._batch(rows, first, wanted)
 
     def _blocks(self) -> Iterator[Block]:
-        limits = self._limits
         with self._path.open("rb", buffering=1024 * 1024) as file:
             file.seek(self._start)
-            yield from blocks(
-                file,
-                self._header,
-                least_row_bytes=0,
-                max_block_bytes=limits.max_block_bytes,
-                max_bytes=limits.max_decoded_bytes,
-                max_rows=limits.max_rows_per_file,
-            )
+            yield from blocks(file, self._header, Bounds.of(self._limits))
 
     def _row(self, data: io.BytesIO, number: int, block: Block) -> dict[str, Any]:
         try:
@@ -70,8 +71,7 @@ class AvroRows:
             raise
         except Exception as problem:  # fastavro's errors are those of whatever it stumbles over
             raise InvalidFile(f"is damaged at row {number} in block {block.number} ({_words(problem)}); send it again") from problem
-        assert isinstance(row, dict)
-        return row
+        return cast("dict[str, Any]", row)
 
     def _batch(self, rows: list[dict[str, Any]], first: int, wanted: list[str]) -> Batch:
         frame = pl.DataFrame([pl.Series(name, [_cell(row[name], self.schema[name]) for row in rows], self.schema[name]) for name in wanted])
@@ -95,7 +95,7 @@ def _dtype(declared: Any) -> pl.DataType:
         return pl.Datetime("us", "UTC")
     if kinds == {"local"}:
         return pl.Datetime("us")
-    if kinds & _FLOATS:
+    if not kinds.isdisjoint(_FLOATS):
         return pl.Float64()
     return pl.Object()
 
@@ -103,21 +103,9 @@ def _dtype(declared: Any) -> pl.DataType:
 def _kind(branch: Any) -> str:
     logical = branch.get("logicalType") if isinstance(branch, dict) else None
     kind = branch.get("type") if isinstance(branch, dict) else branch
-    match logical:
-        case "decimal":
-            return "text"
-        case "timestamp-millis" | "timestamp-micros":
-            return "instant"
-        case "local-timestamp-millis" | "local-timestamp-micros":
-            return "local"
-        case None if kind in ("string", "int", "long", "enum"):
-            return "text"
-        case None if isinstance(kind, str) and kind in _FLOATS:
-            return kind
-        case "uuid":
-            return "text"
-        case _:
-            return "other"
+    if logical is None:
+        return "text" if kind in _TEXTS else kind if kind in _FLOATS else "other"
+    return _LOGICAL.get(logical, "other")
 
 
 def _cell(value: Any, dtype: pl.DataType) -> Any:

@@ -104,7 +104,7 @@ class CsvDecoder:
                 break
             except csv.Error as problem:
                 # What was read before the error is kept; the record in error begins after it.
-                start += sum(1 + sum(cell.count("\n") for cell in record) for record in records[begun:])
+                start += sum(1 + _line_ends(record) for record in records[begun:])
                 ends_early = str(problem) == _ENDS_EARLY
                 if ends_early and not last:
                     rest = "".join(lines[start:]).encode("utf-8", "surrogateescape")
@@ -127,19 +127,10 @@ class CsvDecoder:
             good = cast("list[list[str]]", records)
         else:
             for number, record in enumerate(records, row):
-                if isinstance(record, _Unread):
-                    broken.append(BrokenRow(number, record.reason, _sent({"line": record.line})))
-                elif len(record) != width:
-                    reason = f"has {len(record)} cells and the header {width}: send one cell per column, and quote those that hold {self._delimiter!r}"
-                    broken.append(
-                        BrokenRow(
-                            number,
-                            reason,
-                            _sent(dict(zip([*self._names, *map(str, range(width + 1, len(record) + 1))], record, strict=False))),
-                        )
-                    )
-                else:
+                if isinstance(record, list) and len(record) == width:
                     good.append(record)
+                else:
+                    broken.append(self._broken(number, record))
         frame = pl.DataFrame(
             [
                 pl.Series(name, cells, pl.String)
@@ -152,6 +143,14 @@ class CsvDecoder:
             numbers = every.filter(~every.is_in([each.row_number for each in broken]))
         return Batch(frame, row, lambda rows: frame[rows], numbers, broken)
 
+    def _broken(self, number: int, record: "list[str] | _Unread") -> BrokenRow:
+        if isinstance(record, _Unread):
+            return BrokenRow(number, record.reason, _sent({"line": record.line}))
+        width, extra = len(self._names), range(len(self._names) + 1, len(record) + 1)
+        told = f"has {len(record)} cells and the header {width}"
+        remedy = f"send one cell per column, and quote those that hold {self._delimiter!r}"
+        return BrokenRow(number, f"{told}: {remedy}", _sent(dict(zip([*self._names, *map(str, extra)], record, strict=False))))
+
 
 @dataclass(frozen=True)
 class _Unread:
@@ -162,6 +161,10 @@ class _Unread:
 
     def __len__(self) -> int:
         return 1
+
+
+def _line_ends(record: "list[str] | _Unread") -> int:
+    return sum(cell.count("\n") for cell in record) if isinstance(record, list) else 0
 
 
 def _swallowed(row: int) -> InvalidFile:
@@ -186,7 +189,7 @@ def _unless_utf8(record: "list[str] | _Unread") -> "list[str] | _Unread":
 
 
 def _sent(cells: dict[str, str]) -> str:
-    """A row as sent, as JSON, with what is no UTF-8 as `\\xNN`."""
+    r"""A row as sent, as JSON, with what is no UTF-8 as `\\xNN`."""
     shown = {
         name: cell[:SHOWN_CHARACTERS].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name, cell in cells.items()
     }

@@ -117,7 +117,7 @@ def _unusable(row: dict[str, Any], wanted: list[str]) -> str | None:
     for key in wanted:
         value = row.get(key)
         if isinstance(value, dict | list | bool):
-            kind = {dict: "an object", list: "a list"}.get(type(value), "true or false")
+            kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "true or false"
             return f"{key} is {kind}: send text or a number"
     return None
 

@@ -1,8 +1,8 @@
-"""Parquet: what the footer declares is checked before anything is unpacked; texts stay dictionary encoded, so that repeats do not expand."""
+"""Parquet: what the footer declares is checked before anything is unpacked; texts stay in dictionaries, so that repeats do not expand."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pyarrow as pa
@@ -72,8 +72,7 @@ class ParquetDecoder:
 
 
 def _frame(part: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.from_arrow(part)
-    assert isinstance(frame, pl.DataFrame)
+    frame = cast("pl.DataFrame", pl.from_arrow(part))
     return frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
 
 

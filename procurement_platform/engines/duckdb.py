@@ -111,8 +111,11 @@ class DuckDBEngine:
         connection.execute("SET autoinstall_known_extensions = false")
         connection.execute("SET autoload_known_extensions = false")
         connection.execute("SET enable_progress_bar = false")
+        # DuckDB keeps what it read of a file by name, time and size: a file written again within a second could be read as it was.
+        connection.execute("SET enable_external_file_cache = false")
         if self._folders:
-            allowed = [unquote(urlsplit(f).path) if f.startswith("file:") else f for f in (*self._folders, str(self._private))]
+            # File systems are lent before the doors close: DuckDB resolves the folders' names with them.
+            allowed = [self._path(folder, connection) for folder in (*self._folders, str(self._private))]
             connection.execute("SET allowed_directories = $folders", {"folders": allowed})
             connection.execute("SET enable_external_access = false")
         return connection
@@ -132,25 +135,26 @@ class DuckDBEngine:
             bound[parameter] = [self._path(file) for file in relation.files] or [self._empty_file(relation.columns)]
         return compiled, bound
 
-    def _path(self, file: str) -> str:
+    def _path(self, file: str, connection: duckdb.DuckDBPyConnection | None = None) -> str:
         """The file as DuckDB opens it. Other file systems than the local one are lent to it by fsspec."""
         scheme, separator, _ = file.partition("://")
         if not separator:
             return file
         if scheme == "file":
             return unquote(urlsplit(file).path)
+        connection = connection or self._connection  # opening it lends the file systems of the engine's folders
         if scheme not in self._protocols:
             import fsspec
 
-            self._connection.register_filesystem(fsspec.filesystem(scheme))
+            connection.register_filesystem(fsspec.filesystem(scheme))
             self._protocols.add(scheme)
         return file
 
     def _empty_file(self, columns: Mapping[str, str]) -> str:
         """A Parquet file without rows, so that an empty relation is read as any other."""
         key = tuple(columns.items())
-        if self._open is None or key not in self._empty:
-            self._open = self._connection  # makes the private folder
+        if key not in self._empty:
+            self._open = self._connection  # the private folder is made with it
             path = self._private / f"empty-{len(self._empty)}.parquet"
             pq.write_table(pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in key]).empty_table(), path)
             self._empty[key] = str(path)

@@ -56,8 +56,8 @@ def lint_types(name: str, tree: exp.Expr) -> None:
         QueryRefused: as `lint`.
     """
     for node in tree.find_all(exp.Expr):
-        if _kind(node) in _INEXACT:
-            raise QueryRefused(f"{name}: {_text(node)} is a floating point number; use decimals")
+        if _kind(node) in _INEXACT and not (isinstance(node, exp.Literal) and isinstance(node.parent, exp.Cast)):
+            raise QueryRefused(f"{name}: {_text(node)} is no exact number to every engine; write CAST({_text(node)} AS decimal(…))")
         if isinstance(node, exp.Sum) and _kind(node.this) in _WHOLE and not _under_cast(node):
             raise QueryRefused(f"{name}: {_text(node)} has another type in each engine; write CAST({_text(node)} AS bigint)")
         if isinstance(node, exp.Cast) and node.to.this in _WHOLE and _kind(node.this) == exp.DataType.Type.DECIMAL:

@@ -1,0 +1,117 @@
+"""The day's arithmetic once more, in plain Python with exact decimals: what the SQL is held to. It shares no code with the package."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+Row = Mapping[str, Any]
+Pair = tuple[str, str]
+ZERO = Decimal(0)
+LINE_FIELDS = ("order_id", "line_number", "market", "sku", "quantity", "unit_price", "currency", "ordered_at_us", "customer_id")
+
+
+def duplicates(lines: Sequence[Row], earlier: Sequence[Row], names: Mapping[str, str]) -> set[tuple[str, int, str]]:
+    """(file_id, row_number, kind) of every repeated line."""
+
+    def key(line: Row) -> object:
+        number = line["line_number"]
+        return line["market"], line["order_id"], ("line", number) if number is not None else ("sku", line["sku"])
+
+    def content(line: Row) -> tuple[object, ...]:
+        return tuple(line[name] for name in LINE_FIELDS)
+
+    before: dict[object, set[object]] = defaultdict(set)
+    for line in earlier:
+        before[key(line)].add(content(line))
+    today: dict[object, list[Row]] = defaultdict(list)
+    for line in sorted(lines, key=lambda line: (names[line["file_id"]], line["row_number"])):
+        today[key(line)].append(line)
+    found = set()
+    for known, group in today.items():
+        if len({content(line) for line in group} | before[known]) > 1:
+            found |= {(line["file_id"], line["row_number"], "CONFLICTING_ORDER") for line in group}
+        else:
+            repeated = group if before[known] else group[1:]
+            found |= {(line["file_id"], line["row_number"], "DUPLICATE_ORDER") for line in repeated}
+    return found
+
+
+def active(row: Row, first: str, last: str, day: dt.date) -> bool:
+    return (row[first] is None or row[first] <= day) and (row[last] is None or day <= row[last])
+
+
+def net_demand(
+    orders: Iterable[Row],
+    stock: Sequence[Row],
+    quarantine: Iterable[Row],
+    files: Sequence[Row],
+    markets: Sequence[Row],
+    parameters: Sequence[Row],
+    open_orders: Iterable[Row],
+    day: dt.date,
+) -> dict[Pair, tuple[str, Decimal | None, Decimal]]:
+    """(market, sku) → (stock basis, net demand or None where withheld, safety stock)."""
+    gross: dict[Pair, Decimal] = defaultdict(Decimal)
+    for row in orders:
+        gross[row["market"], row["sku"]] += row["quantity"]
+    usable: dict[Pair, Decimal] = defaultdict(Decimal)
+    for row in stock:
+        usable[row["market"], row["sku"]] += max(ZERO, row["available"] - row["reserved"])
+    receipts: dict[Pair, Decimal] = defaultdict(Decimal)
+    for row in open_orders:
+        receipts[row["market"], row["sku"]] += row["on_order"]
+    unclear = {(row["market"], row["sku"]) for row in quarantine if row["feed"] == "stock"}
+    by_market = {row["market"]: row for row in markets}
+    planned = {m["market"] for m in markets if active(m, "active_from", "active_to", day)}
+    own = {(p["market"], p["sku"]): p["safety_stock"] for p in parameters if p["market"] in planned}
+    common = {p["sku"]: p["safety_stock"] for p in parameters if p["market"] is None}
+    result = {}
+    for market, sku in {*gross, *usable, *own}:
+        safety = own.get((market, sku), common.get(sku, ZERO) if market in planned else ZERO)
+        states = {f["state"] for f in files if f["feed"] == "stock" and f["market"] == market}
+        if (market, sku) in unclear:
+            basis = "unknown"
+        elif (market, sku) in usable:
+            basis = "counted"
+        elif "rejected" in states:
+            basis = "unknown"
+        else:
+            basis = "zero" if "accepted" in states or not by_market[market]["sends_stock"] else "unknown"
+        known = usable.get((market, sku), ZERO) if basis != "unknown" else ZERO
+        need: Decimal | None = max(ZERO, gross.get((market, sku), ZERO) + safety - known - receipts.get((market, sku), ZERO))
+        if basis == "unknown" and by_market[market]["when_missing"] == "withhold":
+            need = None
+        result[market, sku] = (basis, need, safety)
+    return result
+
+
+def supplier_orders(
+    demand: Iterable[Row], suppliers: Sequence[Row], offers: Sequence[Row], day: dt.date
+) -> dict[str, tuple[str, Decimal, Decimal, Decimal, dt.date]]:
+    """SKU → (supplier, need, quantity, amount, expected date)."""
+    needs: dict[str, Decimal] = defaultdict(Decimal)
+    for row in demand:
+        needs[row["sku"]] += row["net_demand"] or ZERO
+    trading = {s["supplier_id"] for s in suppliers if active(s, "active_from", "active_to", day)}
+    result = {}
+    for sku, need in needs.items():
+        if need == 0:
+            continue
+        fitting = []
+        for offer in offers:
+            if offer["sku"] != sku or offer["priority"] == 0 or offer["supplier_id"] not in trading:
+                continue
+            if not active(offer, "valid_from", "valid_to", day):
+                continue
+            least, pack = max(need, offer["moq"]), offer["pack_size"]
+            quantity = least if least % pack == 0 else (least // pack + 1) * pack
+            most = offer["max_order_quantity"]
+            if offer["min_quantity"] <= quantity and (most is None or quantity <= most):
+                fitting.append(((offer["priority"], offer["supplier_id"], -offer["min_quantity"]), quantity, offer))
+        if fitting:
+            _, quantity, offer = min(fitting, key=lambda fit: fit[0])
+            amount = (quantity * offer["unit_price"]).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+            result[sku] = (offer["supplier_id"], need, quantity, amount, day + dt.timedelta(days=offer["lead_time_days"]))
+    return result

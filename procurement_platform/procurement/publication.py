@@ -16,6 +16,7 @@ from procurement_platform.errors import ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.derive import current
+from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import RunLog
@@ -52,7 +53,9 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     kept = f"{platform.lake.empty_folder(folder)}/{KEPT_ROWS}"
     relations = {"violations": Relation(VIOLATIONS.sql_types, tuple(files))}
     platform.engine.write(run.platform.query("procurement/exceptions"), relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date})
-    rows = pq.read_table(kept).to_pylist()
+    report = pq.read_table(kept)
+    check_exceptions(report)
+    rows = report.to_pylist()
     file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report_csv(rows), len(rows))
     run.guard()
     platform.registry.commit("exceptions", run.run_date, run.run_id, rows=len(rows), content_hash=file.sha256, inputs={})
@@ -113,14 +116,15 @@ def supplier_file_name(supplier_id: str) -> str:
 
 
 def _supplier_files(run: DayRun) -> list[ManifestFile]:
-    rows = run.platform.engine.rows(
+    orders = run.platform.engine.arrow(
         run.platform.query("procurement/supplier_order_list"),
         {"supplier_orders": current(run, SUPPLIER_ORDERS)},
         {"run_date": run.run_date},
     )
+    check_supplier_orders(orders)
     folder = orders_folder(run.run_date)
     files: list[ManifestFile] = []
-    for supplier, lines in groupby(rows, key=itemgetter("supplier_id")):
+    for supplier, lines in groupby(orders.to_pylist(), key=itemgetter("supplier_id")):
         own: list[Mapping[str, object]] = list(lines)
         name = supplier_file_name(str(supplier))
         if any(f.stable == f"{folder}/{name}" for f in files):

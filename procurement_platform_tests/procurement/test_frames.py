@@ -1,0 +1,71 @@
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from procurement_platform.errors import PromiseBroken
+from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
+from procurement_platform.procurement.tables import SUPPLIER_ORDERS
+from procurement_platform.quality.violations import VIOLATIONS
+
+DAY = dt.date(2025, 12, 20)
+
+
+def order(**change: object) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "run_date": DAY,
+        "supplier_id": "S1",
+        "sku": "A",
+        "need": Decimal(1),
+        "quantity": Decimal(6),
+        "pack_size": Decimal(6),
+        "moq": Decimal(0),
+        "unit_price": Decimal("2.5"),
+        "currency": "EUR",
+        "amount": Decimal(15),
+        "expected_date": DAY,
+    }
+    return plain | change
+
+
+def violation(**change: object) -> dict[str, object]:
+    plain: dict[str, object] = dict.fromkeys((c.name for c in VIOLATIONS.columns)) | {
+        "run_date": DAY,
+        "rule": "NO_SUPPLIER",
+        "severity": "HIGH",
+        "dataset": "supplier_orders",
+        "rows": 1,
+        "message": "why",
+    }
+    return plain | change
+
+
+def test_orders_as_they_should_be_pass() -> None:
+    check_supplier_orders(pa.Table.from_pylist([order(), order(sku="B")], schema=SUPPLIER_ORDERS.arrow))
+
+
+def test_no_orders_at_all_pass() -> None:
+    check_supplier_orders(SUPPLIER_ORDERS.arrow.empty_table())
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [([order(), order(supplier_id="S2")], 'UniqueColumnConstraint" for column "sku"'), ([order(quantity=None)], 'for column "quantity"')],
+)
+def test_orders_a_buyer_must_not_see_are_refused(rows: list[dict[str, object]], what: str) -> None:
+    with pytest.raises(PromiseBroken, match="Nothing was published") as refused:
+        check_supplier_orders(pa.Table.from_pylist(rows, schema=SUPPLIER_ORDERS.arrow))
+    assert what in str(refused.value)
+
+
+def test_columns_in_another_order_are_refused() -> None:
+    rows = pa.Table.from_pylist([order()], schema=SUPPLIER_ORDERS.arrow)
+    with pytest.raises(PromiseBroken, match="StrictColumnsConstraint"):
+        check_supplier_orders(rows.select(list(reversed(rows.schema.names))))
+
+
+def test_a_rule_that_does_not_exist_is_refused() -> None:
+    check_exceptions(pa.Table.from_pylist([violation()], schema=VIOLATIONS.arrow))
+    with pytest.raises(PromiseBroken, match='for column "rule"'):
+        check_exceptions(pa.Table.from_pylist([violation(rule="NO_SUCH_RULE")], schema=VIOLATIONS.arrow))

@@ -65,7 +65,7 @@ def avro(rows: Sequence[Row], feed: Feed = ORDERS, schema: Any = None, codec: st
 
 def csv_bytes(rows: Sequence[Row], delimiter: str = ",", names: Sequence[str] | None = None) -> bytes:
     target = io.StringIO(newline="")
-    writer = csv.DictWriter(target, names or list(rows[0]), delimiter=delimiter)
+    writer = csv.DictWriter(target, names or list(dict.fromkeys(name for row in rows for name in row)), delimiter=delimiter)
     writer.writeheader()
     writer.writerows(as_text(rows))
     return target.getvalue().encode()

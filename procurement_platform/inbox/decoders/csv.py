@@ -40,7 +40,7 @@ class CsvDecoder:
         piece = next(source, b"")
         while piece:
             following = next(source, b"")
-            records, waiting = self._records(waiting + piece, row, last=not following)
+            records, waiting = self._records(waiting + piece, row - header, last=not following)
             if [] in records:
                 records = [record for record in records if record]
             if header and records:

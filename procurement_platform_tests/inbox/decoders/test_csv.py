@@ -1,0 +1,130 @@
+import gzip
+
+import pytest
+
+from procurement_platform_tests.inbox.desk import Desk, csv_bytes, order
+
+HEADER = b"order_id,market,sku,quantity,unit_price,ordered_at\n"
+FINE = b"%s,DE,SKU-1,1,2,2025-12-20T10:00:00\n"
+
+
+def rows(*lines: bytes) -> bytes:
+    return HEADER + b"".join(lines)
+
+
+def ids(desk: Desk, content: bytes, form: str = "csv") -> list[str]:
+    outcome = desk.decode(content, form)
+    assert outcome.status == "accepted", outcome.reason
+    assert desk.reasons(outcome) == {}
+    return [line["order_id"] for line in desk.lines(outcome)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_reads_what_spreadsheets_export(desk: Desk, delimiter: str, start: bytes, end: bytes) -> None:
+    content = start + csv_bytes([order(1), order(2)], delimiter).replace(b"\r\n", b"\n").replace(b"\n", end)
+    assert ids(desk, content) == ["O-1", "O-2"]
+    assert ids(desk, content.rstrip(b"\r\n")) == ["O-1", "O-2"]
+
+
+def test_quoted_cells_hold_anything(desk: Desk) -> None:
+    content = csv_bytes([order(1, note='a "b", c\nd; e\r\nf'), order(2, note="\n\n")])
+    assert ids(desk, content) == ["O-1", "O-2"]
+
+
+def test_quoted_newlines_do_not_shift_row_numbers(desk: Desk) -> None:
+    content = csv_bytes([order(1, note="x\ny\nz"), order(2, quantity="?"), order(3, note="\n"), order(4, sku="NONE")])
+    assert set(desk.reasons(desk.decode(content, "csv"))) == {2, 4}
+
+
+def test_empty_lines_are_no_rows(desk: Desk) -> None:
+    assert ids(desk, b"\n\r\n" + rows(FINE % b"a", b"\n", b"\r\n", FINE % b"b", b"\n\n")) == ["a", "b"]
+
+
+def test_ragged_rows_are_told_and_the_others_taken(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", b"b,DE\n", FINE % b"c", b"d,DE,SKU-1,1,2,2025-12-20T10:00:00,more\n", FINE % b"e"), "csv")
+    assert [line["order_id"] for line in desk.lines(outcome)] == ["a", "c", "e"]
+    reasons = desk.reasons(outcome)
+    assert reasons[2] == "has 2 cells and the header 6: send one cell per column, and quote those that hold ','"
+    assert reasons[4].startswith("has 7 cells and the header 6")
+    assert desk.quarantine(outcome)[0]["row"] == '{"order_id": "b", "market": "DE"}'
+
+
+def test_latin_1_rows_are_told_with_their_byte(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", FINE % b"M\xfcller", FINE % b"c", FINE % "Müller".encode()), "csv")
+    assert [line["order_id"] for line in desk.lines(outcome)] == ["a", "c", "Müller"]
+    assert desk.reasons(outcome) == {2: "is not UTF-8: it has the byte 0xfc in cell 1; export the file as UTF-8"}
+    assert "M\\\\xfcller" in desk.quarantine(outcome)[0]["row"]
+
+
+def test_a_latin_1_header_makes_the_file_invalid(desk: Desk) -> None:
+    outcome = desk.decode(b"M\xfcller," + rows(FINE % b"a"), "csv")
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert "its header has the byte 0xfc" in outcome.reason
+
+
+def test_a_quote_never_closed_names_its_row(desk: Desk) -> None:
+    content = rows(*(FINE % b"a%d" % number for number in range(50)), b'"b,DE,SKU-1,1,2,x\n', *(FINE % b"c" for _ in range(50)))
+    outcome = desk.decode(content, "csv")
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert "from row 51 on" in outcome.reason
+
+
+def test_a_quote_closed_rows_later_names_its_row(desk: Desk) -> None:
+    content = rows(FINE % b"a", b'"b,DE,SKU-1,1,2,x\n', FINE % b"c", b'"d",DE,SKU-1,1,2,2025-12-20T10:00:00\n', FINE % b"e")
+    outcome = desk.decode(content, "csv")
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert "from row 2 on" in outcome.reason
+
+
+def test_a_stray_quote_spoils_its_own_row_only(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", FINE % b'"b"x', FINE % b'5" pipe', FINE % b"d"), "csv")
+    assert [line["order_id"] for line in desk.lines(outcome)] == ["a", '5" pipe', "d"]
+    assert desk.reasons(outcome)[2].startswith("cannot be read as CSV (',' expected after '\"')")
+
+
+def test_a_record_over_many_pieces_is_read_whole(desk: Desk) -> None:
+    long = "line\n" * 700_000
+    content = csv_bytes([order(1), order(2, note=long), order(3, quantity="?"), *(order(number) for number in range(4, 20_000))])
+    outcome = desk.decode(content, "csv")
+    assert outcome.accepted == 19_998
+    assert set(desk.reasons(outcome)) == {3}
+
+
+def test_a_quote_over_more_than_a_block_is_refused(desk: Desk) -> None:
+    content = csv_bytes([order(1), order(2, note="line\n" * 700_000)])
+    outcome = desk.decode(content, "csv", max_block_bytes=1_000_000)
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert "row 2" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [(b"sku,market,sku\n", "the column 'sku' twice"), (b"a,b,c\n", "lacks the column order_id, market, sku"), (b'"a\n', "header")],
+)
+def test_headers_that_cannot_be(desk: Desk, header: bytes, told: str) -> None:
+    outcome = desk.decode(header + b"1,2,3\n", "csv")
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert told in outcome.reason
+
+
+def test_nul_bytes_spoil_their_row_only(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", FINE % b"b\x00", FINE % b"c"), "csv")
+    assert set(desk.reasons(outcome)) == {2}
+
+
+def test_gzip_files_one_after_the_other_are_one(desk: Desk) -> None:
+    assert ids(desk, gzip.compress(rows(FINE % b"a")) + gzip.compress(FINE % b"b") + bytes(512), "csv.gz") == ["a", "b"]
+
+
+def test_gzip_with_something_after_it_is_damaged(desk: Desk) -> None:
+    outcome = desk.decode(gzip.compress(rows(FINE % b"a")) + b"rest", "csv.gz")
+    assert outcome.status == "rejected"
+    assert outcome.reason
+    assert "damaged" in outcome.reason

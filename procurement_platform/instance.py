@@ -13,6 +13,9 @@ from procurement_platform.errors import ConfigurationError, ProcurementError
 from procurement_platform.project import project_file
 from procurement_platform.settings import Settings, load_settings
 
+# Dagster looks for dagster.yaml by a glob, and finds none (telemetry would be on); its SQLite URLs end at a '?'.
+_MISREAD = frozenset("?*[")
+
 MODULE = "procurement_platform.definitions"
 
 
@@ -20,8 +23,12 @@ def prepare_dagster_home(settings: Settings) -> Path:
     """Create the home's Dagster folder and bring its `dagster.yaml` to the project's; the folder's path.
 
     Raises:
-        ConfigurationError: the home cannot be written.
+        ConfigurationError: the home cannot be written, or has a name that Dagster's storage cannot take.
     """
+    if misread := _MISREAD.intersection(str(settings.home)):
+        raise ConfigurationError(
+            f"{settings.home} has a {min(misread)!r}, which Dagster does not take as it is; set PROCUREMENT_HOME to another folder"
+        )
     wanted = project_file("dagster.yaml").read_bytes()
     copy = settings.dagster_home / "dagster.yaml"
     try:

@@ -38,6 +38,13 @@ def test_a_home_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None
         prepare_dagster_home(Settings(home=tmp_path / "home"))
 
 
+@pytest.mark.parametrize("name", ["really?", "all*", "a[b]"])
+def test_a_home_that_dagster_misreads_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="which Dagster does not take as it is"):
+        prepare_dagster_home(Settings(home=tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
 def test_two_homes_have_two_instances(tmp_path: Path) -> None:
     one, two = (dagster_environment(Settings(home=tmp_path / name)) for name in ("one", "two"))
     assert one["DAGSTER_HOME"] != two["DAGSTER_HOME"]

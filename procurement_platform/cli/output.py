@@ -17,13 +17,14 @@ from procurement_platform.cli.options import Format
 from procurement_platform.csvs import csv_line
 
 Row = Mapping[str, object]
+LONG_TEXT = 40  # characters
 TABLE_ROWS = 200  # more than anyone reads; csv and json have them all
 
 
 def out() -> Console:
-    """Standard output. Not on a terminal: wide enough that nothing is cut, and without colours."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=2000, no_color=True)
+    """Standard output. Not on a terminal: wide enough that nothing is cut, and without colours. What stands in brackets is no markup."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=2000, no_color=True)
 
 
 def err() -> Console:
@@ -66,8 +67,11 @@ def show_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> 
     """A table for reading; numbers to the right, cells folded rather than cut."""
     table = Table(title=Text(title) if title else None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        numeric = all(isinstance(row[column], int | Decimal | None) for row in rows) and any(row[column] is not None for row in rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        cells = [cell(row[column]) for row in rows]
+        numeric = any(cells) and all(isinstance(row[column], int | Decimal | None) for row in rows)
+        # On a narrow terminal only the long texts are folded.
+        whole = max(map(len, cells), default=0) <= LONG_TEXT
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell(row[column])) for column in columns))
     out().print(table)

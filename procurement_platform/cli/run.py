@@ -67,8 +67,9 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     found = list(service.exceptions(platform, run_date))
     console = out()
     shown = ("supplier_id", "sku", "need", "quantity", "unit_price", "currency", "amount", "expected_date")
-    biggest = sorted(lines, key=lambda line: (-line["amount"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
-    title = f"Supplier orders of {run_date}" + (f", the {TOP} largest of {len(lines):,}" if len(lines) > TOP else "")
+    # By units: amounts are in several currencies.
+    biggest = sorted(lines, key=lambda line: (-line["quantity"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
+    title = f"Supplier orders of {run_date}" + (f", the {TOP} of most units of {len(lines):,}" if len(lines) > TOP else "")
     show_table(biggest, shown, title)
     console.print()
     show_table(totals(lines), ("currency", "suppliers", "orders", "units", "amount"), "Totals")

@@ -41,7 +41,7 @@ class TableCatalog:
         from pyiceberg.catalog.sql import SqlCatalog
 
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
-        catalog = SqlCatalog(NAMESPACE, uri=self._uri, warehouse=self._lake.url, echo="false", pool_pre_ping="true")
+        catalog = SqlCatalog(NAMESPACE, uri=self._uri, warehouse=self._lake.location, echo="false", pool_pre_ping="true")
         catalog.create_namespace_if_not_exists(NAMESPACE)
         return catalog
 
@@ -129,7 +129,7 @@ class TableCatalog:
             schema = iceberg_schema(table)
             source = schema.find_field("run_date").field_id
             spec = PartitionSpec(PartitionField(source_id=source, field_id=1000, transform=IdentityTransform(), name="run_date"))
-            location = f"{self._lake.url}/{table.location}"
+            location = f"{self._lake.location}/{table.location}"
             try:
                 self._catalog.create_table(
                     identifier, schema, location=location, partition_spec=spec, properties={**PROPERTIES, "comment": table.doc}
@@ -138,7 +138,7 @@ class TableCatalog:
                 return  # another process was first
 
     def _url(self, path: str) -> str:
-        return f"{self._lake.url}/{self._lake.relative(path)}"
+        return f"{self._lake.location}/{self._lake.relative(path)}"
 
 
 def iceberg_schema(table: Table) -> "Schema":

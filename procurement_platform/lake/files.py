@@ -21,6 +21,11 @@ class Lake:
         # fsspec leaves percent escapes of file:// URLs alone; folders with spaces have them.
         self.root = unquote(urlsplit(self.url).path) if self.local and "://" in self.url else str(root)
 
+    @property
+    def location(self) -> str:
+        """The root as PyIceberg takes it. It leaves percent escapes of URLs alone, too: a local root is a plain path."""
+        return self.root if self.local else self.url
+
     def path(self, *parts: str) -> str:
         """The absolute path of a file, as the file system names it."""
         return str(PurePosixPath(self.root, *parts))

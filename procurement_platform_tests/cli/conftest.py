@@ -1,14 +1,21 @@
-"""Running the command in this process, as `procurement …` in a shell would."""
+"""Running the command as `procurement …` in a shell would: in this process, or in one of its own."""
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from procurement_platform.cli.app import main
-from procurement_platform.settings import settings
+from procurement_platform.settings import Settings, settings
+from procurement_platform_tests.conftest import SharedServer
+
+DAY = "2025-12-20"
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,9 @@ Procurement = Callable[..., Done]
 
 
 @pytest.fixture
-def procurement(capsysbinary: pytest.CaptureFixture[bytes]) -> Procurement:
+def procurement(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Procurement:
+    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+
     def run(*arguments: object) -> Done:
         settings.cache_clear()  # each command is a process of its own
         capsysbinary.readouterr()
@@ -49,3 +58,45 @@ def procurement(capsysbinary: pytest.CaptureFixture[bytes]) -> Procurement:
         return Done(code, out.decode(), err.decode())
 
     return run
+
+
+@dataclass(frozen=True)
+class RanDay:
+    """A home in which DAY was simulated and run, by one command in a process of its own. Tests that share it only read."""
+
+    home: Path
+    url: str
+    done: Done
+
+
+@pytest.fixture(scope="session")
+def ran_once(tmp_path_factory: pytest.TempPathFactory, shared_server: SharedServer) -> Iterator[RanDay]:
+    folder = tmp_path_factory.mktemp("a home")
+    name, url = shared_server.create()
+    ours = ("PROCUREMENT_", "RUN_DATE", "DAGSTER_", "HDFS_", "TRINO_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    ran = subprocess.run(
+        [sys.executable, "-c", "from procurement_platform.cli import main; main()", "run", DAY, "--simulate-if-empty"],
+        cwd=folder,
+        env={**environment, "PROCUREMENT_HOME": str(folder), "PROCUREMENT_DATABASE_URL": url},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    yield RanDay(folder, url, Done(ran.returncode, ran.stdout, ran.stderr))
+    shared_server.drop(name)
+
+
+@pytest.fixture
+def ran_day(ran_once: RanDay, monkeypatch: pytest.MonkeyPatch) -> RanDay:
+    assert ran_once.done.code == 0, ran_once.done.err
+    monkeypatch.setenv("PROCUREMENT_HOME", str(ran_once.home))
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL", ran_once.url)
+    return ran_once
+
+
+@pytest.fixture
+def quick(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An empty home for days that are simulated by the test: files need not settle."""
+    monkeypatch.setenv("PROCUREMENT_SETTLE_SECONDS", "0")
+    return Settings(_env_file=None)

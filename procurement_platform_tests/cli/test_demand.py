@@ -1,0 +1,36 @@
+"""`procurement demand`."""
+
+from decimal import Decimal
+
+from procurement_platform.procurement.tables import NET_DEMAND
+from procurement_platform.settings import Settings
+from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay
+
+
+def test_each_line_explains_its_net_demand(procurement: Procurement, ran_day: RanDay) -> None:
+    rows = procurement("demand", DAY, "--format", "json").json
+    assert [list(row) for row in rows[:1]] == [[column.name for column in NET_DEMAND.columns]]
+    assert {row["stock_basis"] for row in rows} == {"counted", "zero", "unknown"}
+    for row in rows:
+        gross, safety, usable, on_order = (Decimal(row[name] or 0) for name in ("gross_demand", "safety_stock", "usable", "on_order"))
+        needed = max(Decimal(0), gross + safety - usable - on_order)
+        if row["net_demand"] is None:
+            assert row["stock_basis"] == "unknown"
+        else:
+            assert Decimal(row["net_demand"]) == needed
+        assert (row["usable"] is None) == (row["stock_basis"] == "unknown")
+
+
+def test_markets_and_skus_are_in_order_and_once(procurement: Procurement, ran_day: RanDay) -> None:
+    keys = [(row["market"], row["sku"]) for row in procurement("demand", DAY, "--format", "json").json]
+    assert keys == sorted(set(keys))
+
+
+def test_the_table_leaves_out_the_date_that_its_title_has(procurement: Procurement, ran_day: RanDay) -> None:
+    title, header, *_ = procurement("demand", DAY).out.splitlines()
+    assert title.strip() == f"Net demand of {DAY}"
+    assert "run_date" not in header.split()
+
+
+def test_a_day_that_was_never_run_is_one_line(procurement: Procurement, home: Settings) -> None:
+    assert "was never run" in procurement("demand", DAY).error

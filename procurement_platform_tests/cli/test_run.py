@@ -1,0 +1,83 @@
+"""`procurement run`: what a person sees of a day, and what happens when it cannot be run."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.database.connect import Database
+from procurement_platform.database.locks import DayLock
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.settings import Settings
+from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay
+
+
+def test_a_first_run_simulates_says_so_and_ends_with_the_results(ran_day: RanDay) -> None:
+    out, err = ran_day.done.out, ran_day.done.err
+    assert err.startswith(f"No market has sent a file for {DAY}: simulating a day with typical faults\n")
+    assert "What is wrong with them, on purpose:" in err
+    assert f"Running {DAY}" in err
+    assert "Warning" not in err
+    assert out.startswith(f"Supplier orders of {DAY}, the 10 of most units of ")
+    assert "\nTotals" in out
+    assert f"\nExceptions of {DAY}" in out
+    orders, report = (Path(line.partition(":  ")[2]) for line in out.splitlines()[-3:-1])
+    assert list(orders.glob("*.csv"))
+    assert report.read_text().startswith("run_date,rule,severity,")
+    assert "procurement ui" in out.splitlines()[-1]
+
+
+def test_a_day_with_files_is_not_simulated(procurement: Procurement, quick: Settings) -> None:
+    assert procurement("simulate", DAY, "--orders", 200, "--faults", "none").code == 0
+    inbox = sorted(path.name for path in (quick.home / "lake" / "inbox").rglob("*.*"))
+    for _ in range(2):  # nor once they are received
+        done = procurement("run", DAY, "--simulate-if-empty")
+        assert done.code == 0, done.err
+        assert "simulating" not in done.err
+        assert sorted(path.name for path in (quick.home / "lake" / "inbox").rglob("*.*")) == inbox
+
+
+def test_a_day_without_files_can_be_run(procurement: Procurement, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUN_DATE", DAY)
+    done = procurement("run")
+    assert done.code == 0, done.err
+    assert f"Exceptions of {DAY}" in done.out
+    missing = [row for row in procurement("exceptions", DAY, "--format", "json").json if row["rule"] == "MISSING_FILE"]
+    assert len(missing) == 16
+    assert procurement("orders", DAY).code == 0  # it is published: markets that compute without a stock file may still need something
+
+
+@pytest.mark.parametrize(("date", "why"), [("2024-12-31", "PROCUREMENT_START_DATE"), ("2999-01-01", "in the future")])
+def test_a_date_that_has_no_partition_is_one_line(procurement: Procurement, home: Settings, date: str, why: str) -> None:
+    assert why in procurement("run", date).error
+    assert not home.home.exists()
+
+
+def test_a_day_that_another_run_holds_is_one_line_that_names_it(procurement: Procurement, quick: Settings, database: Database) -> None:
+    lock = DayLock.acquire(database, DOMAIN, dt.date.fromisoformat(DAY), "somebody's run")
+    try:
+        done = procurement("run", DAY)
+    finally:
+        lock.release()
+    assert done.code == 1
+    assert done.out == ""
+    assert "somebody's run" in done.err.splitlines()[-1]
+    assert procurement("exceptions", "--history", "--format", "json").json == []
+
+
+def test_a_failed_day_says_why_and_that_nothing_of_it_shows(procurement: Procurement, quick: Settings, database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE control.published_days RENAME TO away")
+    done = procurement("run", DAY)
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE control.away RENAME TO published_days")
+    assert done.code == 1
+    assert done.out == ""
+    *_, why, what_now = done.err.splitlines()
+    assert why.startswith(f"error: {DAY} failed: ")
+    assert what_now == f"Nothing of it shows: what was published before stays. The report: procurement exceptions {DAY}"
+    (crash,) = procurement("exceptions", DAY, "--format", "json").json
+    assert (crash["rule"], crash["severity"]) == ("PIPELINE_CRASH", "CRITICAL")
+    assert procurement("run", DAY).code == 0
+    assert "PIPELINE_CRASH" not in procurement("exceptions", DAY, "--format", "csv").out
+    assert len(procurement("exceptions", "--history", "--format", "json").json) == 1

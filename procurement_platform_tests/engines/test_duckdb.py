@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import itertools
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -130,10 +131,11 @@ def test_a_file_that_is_gone(engine: DuckDBEngine, tmp_path: Path) -> None:
 
 
 def test_a_file_written_again_is_read_again(engine: DuckDBEngine, tmp_path: Path) -> None:
-    for letter in "abcdefghij":
-        given = file(tmp_path, [{"k": letter}])
-        os.utime(given.files[0], (1_766_000_000, 1_766_000_000))
-        assert [row["k"] for row in engine.rows(READ, {"t": given}, {})] == [letter]
+    path, words, query = tmp_path / "t.parquet", itertools.product(("aaaaaaaaaa", "b", "cc"), repeat=3), Query("q", "SELECT k FROM t")
+    for keys in [*words, *itertools.product(("aaaaaaaaaa", "b", "cc"), repeat=4)]:
+        pq.write_table(pa.table({"k": list(keys)}), path)
+        os.utime(path, (1_766_000_000, 1_766_000_000))
+        assert [row["k"] for row in engine.rows(query, {"t": Relation({"k": "varchar"}, (str(path),))}, {})] == list(keys)
 
 
 def test_a_damaged_file_is_one_clear_line(engine: DuckDBEngine, tmp_path: Path) -> None:

@@ -32,9 +32,12 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes
     """A whole CSV file: a header, then the rows as they come, lines ended by a line feed."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([cell(value) for value in row])
+        cells = [cell(value) for value in row]
+        # Python before 3.13 does not quote a lone carriage return, and readers take it for the end of a line.
+        (quoting if any("\r" in each for each in cells) else writer).writerow(cells)
     return text.getvalue().encode()
 
 

@@ -1,0 +1,21 @@
+import pytest
+
+from procurement_platform.errors import ConfigurationError
+from procurement_platform.platform import Platform, platform_for
+from procurement_platform.settings import Settings
+
+
+def test_making_a_platform_connects_to_nothing_and_writes_nothing(home: Settings) -> None:
+    unreachable = home.model_copy(update={"database_url": None})
+    Platform(unreachable).close()
+    assert not home.home.exists()
+
+
+def test_a_process_has_one_platform_per_settings(home: Settings) -> None:
+    assert platform_for(home) is platform_for(home)
+    assert platform_for(home) is not platform_for(home.model_copy(update={"preview_rows": 3}))
+
+
+def test_a_profile_that_is_not_there_yet_is_refused_in_words(home: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="PROCUREMENT_PROFILE=cluster is not available"):
+        Platform(home.model_copy(update={"profile": "cluster"}))

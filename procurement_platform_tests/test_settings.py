@@ -1,0 +1,80 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.errors import ConfigurationError
+from procurement_platform.settings import Settings, load_settings
+
+
+def test_everything_is_under_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "my home"))
+    settings = load_settings()
+    assert settings.home == tmp_path / "my home"
+    assert settings.lake_url == f"file://{tmp_path}/my%20home/lake"
+    assert settings.dagster_home == tmp_path / "my home" / "dagster"
+
+
+def test_the_source_documents_variables_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "RUN_DATE": "2025-12-20",
+        "HDFS_BASE_URL": "http://namenode:9870",
+        "HDFS_USER": "someone",
+        "TRINO_HOST": "trino",
+        "TRINO_PORT": "8081",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.default_run_date() == dt.date(2025, 12, 20)
+    assert (settings.hdfs_base_url, settings.hdfs_user, settings.trino_host, settings.trino_port) == (
+        "http://namenode:9870",
+        "someone",
+        "trino",
+        8081,
+    )
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUN_DATE", "PROCUREMENT_LAKE", "PROCUREMENT_DATABASE_URL"):
+        monkeypatch.setenv(name, " ")
+    settings = load_settings()
+    assert (settings.run_date, settings.lake, settings.database_url) == (None, None, None)
+
+
+def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PROCUREMENT_TIMEZONE=Asia/Tokyo\nPROCUREMENT_PREVIEW_ROWS=3\nSOMETHING_ELSE=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROCUREMENT_PREVIEW_ROWS", "4")
+    settings = load_settings()
+    assert (settings.timezone, settings.preview_rows) == ("Asia/Tokyo", 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PROCUREMENT_TIMEZONE", "Middle/Earth", "PROCUREMENT_TIMEZONE: Value error, 'Middle/Earth' is no IANA time zone"),
+        ("PROCUREMENT_TIMEZONE", "../../etc/passwd", "is no IANA time zone"),
+        ("RUN_DATE", "20.12.2025", "RUN_DATE: Input should be a valid date"),
+        ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS: Input should be greater than or equal to 1 (given: '0')"),
+        ("PROCUREMENT_PROFILE", "cloud", "PROCUREMENT_PROFILE: Input should be 'embedded' or 'cluster'"),
+    ],
+)
+def test_a_malformed_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as problem:
+        load_settings()
+    assert told in str(problem.value)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL", "postgresql://me:hunter2@host/db")
+    monkeypatch.setenv("PROCUREMENT_ALERT_URLS", "json://u:hunter2@host json://other")
+    settings = load_settings()
+    assert len(settings.alert_urls) == 2
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+
+
+def test_today_is_of_the_platforms_time_zone() -> None:
+    east, west = (Settings(_env_file=None, timezone=zone).today() for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"))
+    assert east - west in (dt.timedelta(days=1), dt.timedelta(days=2))

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -30,17 +31,20 @@ def cell(value: object) -> str:
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A whole CSV file: a header, then the rows as they come, lines ended by a line feed."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    for row in rows:
-        cells = [cell(value) for value in row]
-        # Python before 3.13 does not quote a lone carriage return, and readers take it for the end of a line.
-        (quoting if any("\r" in each for each in cells) else writer).writerow(cells)
-    return text.getvalue().encode()
+    return _written(itertools.chain([columns], rows))
 
 
 def csv_line(values: Sequence[object]) -> bytes:
     """One line of a CSV file, for rows that come one at a time."""
-    return csv_bytes([cell(value) for value in values], ())
+    return _written([values])
+
+
+def _written(rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    plain = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [cell(value) for value in row]
+        # Python before 3.13 does not quote a lone carriage return, and readers take it for the end of a line.
+        (quoting if any("\r" in each for each in cells) else plain).writerow(cells)
+    return text.getvalue().encode()

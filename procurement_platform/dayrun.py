@@ -13,6 +13,8 @@ from procurement_platform.errors import DayBusy, ProcurementError
 from procurement_platform.platform import Platform
 from procurement_platform.quality.crashes import RunLog
 
+INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")  # by name: Dagster is not imported here
+
 
 @dataclass
 class DayRun:
@@ -94,9 +96,11 @@ class DayRun:
 
 def describe(problem: BaseException, platform: Platform) -> str:
     """An error as one line without absolute paths: what a report may hold."""
-    text = " ".join(str(problem).split()) or type(problem).__name__
+    name, text = type(problem).__name__, " ".join(str(problem).split())
+    if name in INTERRUPTS:
+        return "the run was interrupted"
     if not isinstance(problem, ProcurementError):
-        text = f"{type(problem).__name__}: {text}"
+        text = f"{name}: {text}" if text else name
     return without_paths(text, platform)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from procurement_platform.dayrun import INTERRUPTS
 from procurement_platform.definitions import defs
 from procurement_platform.errors import DayBusy
 from procurement_platform.instance import prepare_dagster_home
@@ -42,10 +43,12 @@ def run_day(
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
-    """The failure as one line; a day that another run holds is the caller's to know."""
+    """The failure as one line; a day that another run holds, and an interrupt, are the caller's to know."""
     failure = failure_of(result.all_events)
     if failure is None:
         return "the run failed before its first step; see the Dagster event log"
     if failure.error == DayBusy.__name__:
         raise DayBusy(failure.message, failure.message)
+    if failure.error in INTERRUPTS:
+        raise KeyboardInterrupt
     return failure.message

@@ -1,6 +1,9 @@
 """`procurement run`: what a person sees of a day, and what happens when it cannot be run."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,24 @@ def test_a_day_that_another_run_holds_is_one_line_that_names_it(procurement: Pro
     assert done.out == ""
     assert "somebody's run" in done.err.splitlines()[-1]
     assert procurement("exceptions", "--history", "--format", "json").json == []
+
+
+def test_an_interrupted_run_is_exit_code_130_and_recorded(
+    procurement: Procurement, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    procurement("simulate", DAY, "--orders", 200)
+    script = "from procurement_platform.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-c", script, "run", DAY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        assert any("intake" in line for line in child.stderr)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    (crash,) = procurement("exceptions", DAY, "--format", "json").json
+    assert crash["rule"] == "PIPELINE_CRASH"
+    assert "the run was interrupted" in crash["message"]
+    assert procurement("run", DAY).code == 0
 
 
 def test_a_failed_day_says_why_and_that_nothing_of_it_shows(procurement: Procurement, quick: Settings, database: Database) -> None:

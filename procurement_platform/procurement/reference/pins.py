@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import InputGone
 from procurement_platform.platform import Platform
-from procurement_platform.procurement.reference.sample import ensure_sample
 from procurement_platform.procurement.reference.snapshot import content_version, parquet_bytes, read_tables
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
 
@@ -34,6 +33,8 @@ def pin(platform: Platform, run_date: dt.date, *, refresh: bool = False) -> dict
     pins = pinned(platform, run_date)
     if len(pins) == len(REFERENCE_TABLES) and not refresh:
         return pins
+    from procurement_platform.procurement.reference.sample import ensure_sample  # brings polars, which days pinned before do without
+
     ensure_sample(platform.database)
     connection = platform.database.connect()
     try:

@@ -137,7 +137,7 @@ def _tell_of_missing_files(context: dg.SensorEvaluationContext, platform: Platfo
     told = []
     for run_date, missing in at_cutoff(platform, dt.datetime.now(dt.UTC)).items():
         hint = f"Which files there are: procurement files {run_date}"
-        message = _alerts(platform).tell(f"Files of {run_date}", context.sensor_name, missing, hint)
+        message = _alerts(platform).tell(f"Files of {run_date}", context.sensor_name, missing, hint, word="missing")
         _log(context, message)
         told += [message.title] if message else []
     yield dg.SkipReason("; ".join(told) or "no file is newly missing")

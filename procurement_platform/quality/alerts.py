@@ -51,8 +51,10 @@ class Alerts:
     def __init__(self, database: Database, domain: str, addresses: Sequence[SecretStr]) -> None:
         self._database, self._domain, self._addresses = database, domain, addresses
 
-    def tell(self, subject: str, run_id: str, findings: Iterable[Finding], hint: str = "") -> Message | None:
+    def tell(self, subject: str, run_id: str, findings: Iterable[Finding], hint: str = "", word: str = "failed") -> Message | None:
         """Tells in one message what is new among the findings of a run, and what is over; None where all of it was told before.
+
+        `subject` and `word` make the title: "subject: 2 failed, 1 over".
 
         Raises:
             AlertNotDelivered: no address took it; nothing is remembered, so that it is told again.
@@ -63,7 +65,7 @@ class Alerts:
         over = [f for f in latest.values() if f.passed and f.key in open_ones]
         if not failed and not over:
             return None
-        message = _message(subject, failed, over, hint)
+        message = _message(f"{subject}: {_counted(word, len(failed), len(over))}", failed, over, hint)
         if self._addresses:
             deliver(self._addresses, message)
         self._remember(run_id, failed, over)
@@ -122,10 +124,13 @@ def deliver(addresses: Sequence[SecretStr], message: Message) -> None:
         raise AlertNotDelivered(f"nobody took the alert {message.title!r}: {', '.join(failed)} failed; it is sent again")
 
 
-def _message(subject: str, failed: Sequence[Finding], over: Sequence[Finding], hint: str) -> Message:
+def _message(title: str, failed: Sequence[Finding], over: Sequence[Finding], hint: str) -> Message:
     lines = [f"{f.asset} {f.check}: {f.text}" for f in failed] + [f"{f.asset} {f.check}: no longer" for f in over]
     shown = [" ".join(line.split())[:CHARACTERS] for line in lines[:TOLD]]
     if len(lines) > TOLD:
         shown.append(f"… and {len(lines) - TOLD} more")
-    counts = [f"{len(failed)} failed" if failed else "", f"{len(over)} over" if over else ""]
-    return Message(f"{subject}: {', '.join(c for c in counts if c)}", "\n".join([*shown, *([hint] if hint else [])]), good=not failed)
+    return Message(title, "\n".join([*shown, *([hint] if hint else [])]), good=not failed)
+
+
+def _counted(word: str, failed: int, over: int) -> str:
+    return ", ".join([f"{failed} {word}"] * bool(failed) + [f"{over} over"] * bool(over))

@@ -76,7 +76,7 @@ def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -
             check_name=rule.check_name,
             passed=rows <= allowed,
             severity=dg.AssetCheckSeverity.WARN if rule.severity == "MEDIUM" else dg.AssetCheckSeverity.ERROR,
-            description=f"{rows} rows, {allowed} allowed" if rows else "none found",
+            description=f"{rows} {'row' if rows == 1 else 'rows'}, {allowed} allowed" if rows else "none found",
             metadata=metadata,
         )
 

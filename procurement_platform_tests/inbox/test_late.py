@@ -1,0 +1,196 @@
+"""Which days must be run again, from what lies in the inbox, what the ledger knows and what is published."""
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from procurement_platform.inbox import late
+from procurement_platform.inbox.late import Look, StaleDay
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.settings import Settings
+from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
+
+BEFORE = DAY - dt.timedelta(days=1)
+See = Callable[..., list[StaleDay]]
+
+
+@pytest.fixture
+def shop(home: Settings) -> Iterator[Shop]:
+    shop = Shop(Platform(home.model_copy(update={"settle_seconds": 0.0})))
+    shop.load()
+    yield shop
+    shop.platform.close()
+
+
+@pytest.fixture
+def see(shop: Shop) -> See:
+    def look(first: dt.date = DAY, last: dt.date = DAY, settle_seconds: float = 0, now: dt.datetime | None = None) -> list[StaleDay]:
+        platform = shop.platform
+        published = {day.run_date: day for day in platform.days.between(DOMAIN, first, last)}
+        feeds = ["orders", "stock"]
+        return Look(platform.lake, platform.ledger, feeds, published, settle_seconds, now or dt.datetime.now(dt.UTC)).stale_days(
+            first, last
+        )
+
+    return look
+
+
+@pytest.fixture
+def published(shop: Shop) -> Path:
+    path = shop.put("orders", "DE", [order("1", "A", 1)], form="csv")
+    shop.run()
+    return path
+
+
+def touch(path: Path, seconds: float = -100) -> None:
+    at = time.time() + seconds
+    os.utime(path, (at, at))
+
+
+def test_a_day_without_files_is_not_asked_for(see: See) -> None:
+    assert see() == []
+
+
+def test_a_day_that_was_never_published_is_asked_for_once_a_file_is_there(shop: Shop, see: See) -> None:
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    (stale,) = see(BEFORE, DAY)
+    assert (stale.run_date, stale.why) == (DAY, "never published")
+
+
+def test_a_published_day_is_left_alone(published: Path, see: See) -> None:
+    assert see() == []
+
+
+def test_days_are_told_in_order_and_only_those_looked_at(shop: Shop, see: See) -> None:
+    for day in (DAY, BEFORE, DAY - dt.timedelta(days=40)):
+        shop.put("orders", "DE", [order("1", "A", 1)], day=day)
+    assert [stale.run_date for stale in see(DAY - dt.timedelta(days=35), DAY)] == [BEFORE, DAY]
+
+
+def test_another_file_makes_a_published_day_stale(shop: Shop, published: Path, see: See) -> None:
+    shop.put("stock", "GB", [count("A", 1)])
+    (stale,) = see()
+    assert stale.why == "new: GB.avro"
+
+
+def test_the_same_file_with_other_bytes_makes_the_day_stale(shop: Shop, published: Path, see: See) -> None:
+    shop.put("orders", "DE", [order("1", "A", 20)], form="csv")
+    (stale,) = see()
+    assert stale.why == "new: DE.csv"
+
+
+def test_other_bytes_of_the_same_size_are_found_by_content(shop: Shop, published: Path, see: See) -> None:
+    size = published.stat().st_size
+    published.write_bytes(published.read_bytes().replace(b",A,1", b",A,2"))
+    touch(published)
+    assert published.stat().st_size == size
+    assert [stale.why for stale in see()] == ["new: DE.csv"]
+
+
+def test_the_same_bytes_put_again_change_nothing(shop: Shop, published: Path, see: See) -> None:
+    touch(published)
+    assert see() == []
+
+
+def test_a_file_that_is_only_touched_is_read_once(shop: Shop, published: Path, see: See) -> None:
+    touch(published)
+    late._sha256.cache_clear()
+    see()
+    see()
+    assert late._sha256.cache_info().misses == 1
+
+
+def test_an_unchanged_file_is_never_read(shop: Shop, published: Path, see: See) -> None:
+    late._sha256.cache_clear()
+    published.chmod(0)
+    assert see() == []
+    assert late._sha256.cache_info().misses == 0
+
+
+def test_a_file_that_left_the_inbox_stays_in_use(published: Path, see: See) -> None:
+    published.unlink()
+    assert see() == []
+
+
+def test_a_withdrawn_file_makes_the_day_stale_until_it_is_run(shop: Shop, published: Path, see: See) -> None:
+    shop.platform.ledger.withdraw(shop.ledger()["orders", "DE.csv", "accepted"], "ann", "wrong prices")
+    (stale,) = see()
+    assert stale.why == "no longer in use: DE.csv"
+    shop.run()
+    assert see() == []
+
+
+def test_a_rejected_file_is_no_reason_to_run_again_and_again(shop: Shop, see: See) -> None:
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    shop.put_bytes("orders", "GB.csv", b"")
+    shop.put_bytes("orders", "XX.csv", b"market\nXX\n")
+    shop.put_bytes("orders", "notes.txt", b"hello")
+    (shop.inbox / "orders" / DAY.isoformat() / "folder").mkdir()
+    (shop.inbox / "orders" / DAY.isoformat() / "JP.csv").symlink_to("nowhere.csv")
+    shop.run()
+    assert see() == []
+
+
+def test_two_formats_of_one_file_settle_on_the_newer(shop: Shop, see: See) -> None:
+    old = shop.put("orders", "DE", [order("1", "A", 1)], form="csv")
+    touch(old, -300)
+    shop.run()
+    shop.put("orders", "DE", [order("1", "A", 2)], form="avro")
+    assert [stale.why for stale in see()] == ["new: DE.avro, DE.csv"]
+    shop.run()
+    assert see() == []
+
+
+def test_a_version_that_comes_again_is_taken_again(shop: Shop, published: Path, see: See) -> None:
+    first, times = published.read_bytes(), published.stat()
+    published.write_bytes(first.replace(b",A,1", b",A,2"))
+    touch(published)
+    shop.run()
+    published.write_bytes(first)
+    os.utime(published, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert [stale.why for stale in see()] == ["new: DE.csv"]
+
+
+def test_a_file_written_a_moment_ago_waits_for_the_next_look(shop: Shop, see: See) -> None:
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    assert see(settle_seconds=60) == []
+    assert len(see(settle_seconds=60, now=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=61))) == 1
+
+
+def test_a_file_dated_in_the_future_does_not_wait_for_it(shop: Shop, see: See) -> None:
+    touch(shop.put("orders", "DE", [order("1", "A", 1)]), 86_400)
+    assert len(see(settle_seconds=60)) == 1
+
+
+def test_the_signature_stays_until_something_changes(shop: Shop, published: Path, see: See) -> None:
+    shop.put("stock", "GB", [count("A", 1)])
+    (first,), (again,) = see(), see()
+    assert first == again
+    shop.put("stock", "JP", [count("A", 1)])
+    (other,) = see()
+    assert other.signature != first.signature
+
+
+def test_the_signature_is_new_after_each_publication(shop: Shop, published: Path, see: See) -> None:
+    file = shop.put("stock", "GB", [count("A", 1)])
+    data, times = file.read_bytes(), file.stat()
+    (first,) = see()
+    shop.run()
+    shop.platform.ledger.withdraw(shop.ledger()["stock", "GB.avro", "accepted"], "ann", "why")
+    shop.run()
+    file.write_bytes(data + b"\n")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (again,) = see()
+    assert again.signature != first.signature
+
+
+@pytest.mark.parametrize("names", [["DE.tmp", ".DE.csv", "_DE.csv", "DE.csv.part"]])
+def test_files_that_are_not_for_the_platform_yet_are_not_seen(shop: Shop, see: See, names: list[str]) -> None:
+    for name in names:
+        shop.put_bytes("orders", name, b"x")
+    assert see() == []

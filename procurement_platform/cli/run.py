@@ -1,6 +1,9 @@
 """`procurement run`: one day."""
 
 import datetime as dt
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,4 +81,12 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     console.print()
     console.print(f"Done in {seconds:.1f} s. Files, one per supplier:  {platform.lake.path(orders_folder(run_date))}")
     console.print(f"The exceptions report:  {platform.lake.path(exceptions_folder(run_date), 'exceptions.csv')}")
-    console.print("The UI:  procurement ui  (then http://127.0.0.1:3000)")
+    console.print(f"The UI:  {_command()} ui  (then http://127.0.0.1:3000)")
+
+
+def _command() -> str:
+    """How this command can be called again from the same folder."""
+    own = Path(sys.executable).with_name("procurement")
+    if shutil.which("procurement") or not own.is_file():
+        return "procurement"
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)

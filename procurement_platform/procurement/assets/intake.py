@@ -41,18 +41,17 @@ RULES_OF: dict[str, tuple[Rule, ...]] = {
     "order_lines": LINE_RULES,
     "stock_lines": (*LINE_RULES, STOCK_LOGIC),
 }
-REFERENCE = ("reference_markets", "reference_products")
 
 
 @dg.multi_asset(
     name="intake",
     specs=[
         *(
-            spec(f"raw_{feed.name}", f"{feed.doc} The bytes as sent, a ledger row per file.", REFERENCE, frozenset({"file"}))
+            spec(f"raw_{feed.name}", f"{feed.doc} The bytes as sent, a ledger row per file.", ["reference_markets"], frozenset({"file"}))
             for feed in FEEDS
         ),
         *(
-            spec(feed.lines.name, feed.lines.doc, [f"raw_{feed.name}", *REFERENCE], frozenset({"parquet", "iceberg"}), feed.lines)
+            spec(feed.lines.name, feed.lines.doc, [f"raw_{feed.name}", "reference_products"], frozenset({"parquet", "iceberg"}), feed.lines)
             for feed in FEEDS
         ),
         spec("quarantine", QUARANTINE.doc, ["raw_orders", "raw_stock"], frozenset({"parquet", "iceberg"}), QUARANTINE),

@@ -21,7 +21,7 @@ from procurement_platform.quality.violations import VIOLATIONS
         spec(
             "exceptions",
             "The day's report: what was wrong, how grave it is, and who must mend it.",
-            ["raw_orders", "raw_stock", "order_lines", "stock_lines", "net_demand", "supplier_orders"],
+            ["order_lines", "stock_lines", "net_demand", "supplier_orders"],
             frozenset({"csv"}),
             VIOLATIONS,
         )

@@ -36,7 +36,10 @@ class Platform:
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(self.settings.lake_url)
+        lake = Lake(self.settings.lake_url)
+        if not lake.local:
+            raise ConfigurationError(f"PROCUREMENT_LAKE={lake.url} is no local folder, which is what the embedded profile keeps its lake in")
+        return lake
 
     @cached_property
     def catalog(self) -> TableCatalog:

@@ -138,7 +138,9 @@ def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, s
     """Rows from the database as an input of a query. They stay in the run's folder, as a record of what the day was computed from."""
     relative = f"logs/inputs/{run.run_date.isoformat()}/{run.run_id}/{name}.parquet"
     path = run.platform.lake.path(relative)
-    run.platform.lake.make_folder(relative.rsplit("/", 1)[0])
+    folder = relative.rsplit("/", 1)[0]
+    run.platform.registry.stage("inputs", run.run_date, run.run_id, (folder,))
+    run.platform.lake.make_folder(folder)
     pq.write_table(table, path, compression="zstd")
     return Relation(types, (path,))
 

@@ -14,6 +14,7 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
+from procurement_platform.lake.retention import remove_old_runs
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
@@ -81,6 +82,8 @@ def publish_day(run: DayRun) -> PublishedDay:
     }
     day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
     settle(platform, day)
+    keep = platform.settings
+    remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs)
     _remember(run, report.run_id)
     return day
 
@@ -123,6 +126,7 @@ def _supplier_files(run: DayRun) -> list[ManifestFile]:
     )
     check_supplier_orders(orders)
     folder = orders_folder(run.run_date)
+    run.platform.registry.stage("published_day", run.run_date, run.run_id, (f"{folder}/{run.run_id}/csv",))
     files: list[ManifestFile] = []
     for supplier, lines in groupby(orders.to_pylist(), key=itemgetter("supplier_id")):
         own: list[Mapping[str, object]] = list(lines)

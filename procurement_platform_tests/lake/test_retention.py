@@ -1,0 +1,66 @@
+import datetime as dt
+
+import pytest
+
+from procurement_platform.database.connect import Database
+from procurement_platform.lake.days import Days
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.publish import Publisher
+from procurement_platform.lake.retention import remove_old_runs
+from procurement_platform_tests.lake.parts import PARTS, Stage
+
+DAY, OTHER = dt.date(2025, 12, 1), dt.date(2025, 12, 2)
+FOLDER = "processed/parts/2025-12-01"
+
+
+def allowed() -> None:
+    """A guard that lets commits through."""
+
+
+@pytest.fixture
+def five_runs(publisher: Publisher, stage: Stage, database: Database) -> None:
+    """Five runs of a day, each forty days old and a second after the one before; `run-0` is published, `run-4` is the state."""
+    for n in range(5):
+        publisher.commit(PARTS, DAY, f"run-{n}", stage(DAY, f"run-{n}", ["bolt"]), guard=allowed, inputs={})
+        with database.transaction() as connection:
+            connection.execute(
+                "UPDATE control.table_runs SET staged_at = now() - interval '40 days' + make_interval(secs => %s) WHERE run_id = %s",
+                (n, f"run-{n}"),
+            )
+    Days(database, publisher.lake).publish("shop", DAY, "run-0", {"parts": "run-0"}, [], {}, allowed)
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_old_runs_go_and_what_is_named_stays(publisher: Publisher, database: Database, lake: Lake) -> None:
+    assert remove_old_runs(database, lake, DAY, days=30, runs=2) == [f"{FOLDER}/run-1", f"{FOLDER}/run-2"]
+    assert lake.folders(FOLDER) == ["run-0", "run-3", "run-4"]
+    assert [r.run_id for r in publisher.registry.history("parts", DAY)] == ["run-4", "run-3", "run-0"]
+    assert len(publisher.catalog.files(PARTS, DAY)) == 1
+    assert remove_old_runs(database, lake, DAY, days=30, runs=2) == []
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_young_runs_stay_however_many_there_are(database: Database, lake: Lake) -> None:
+    assert remove_old_runs(database, lake, DAY, days=41, runs=1) == []
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_other_days_are_left_alone(database: Database, lake: Lake) -> None:
+    assert remove_old_runs(database, lake, OTHER, days=0, runs=1) == []
+    assert len(lake.folders(FOLDER)) == 5
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_a_file_that_a_published_day_names_keeps_its_folder(publisher: Publisher, database: Database, lake: Lake) -> None:
+    days = Days(database, lake)
+    file = days.put(f"{FOLDER}/run-2/csv/s.csv", "s.csv", b"1", 1)
+    days.publish("shop", DAY, "run-2", {}, [file], {}, allowed)
+    assert remove_old_runs(database, lake, DAY, days=30, runs=1) == [f"{FOLDER}/run-{n}" for n in (0, 1, 3)]
+    assert days.read(file) == b"1"
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_a_kill_between_folder_and_row_is_healed(publisher: Publisher, database: Database, lake: Lake) -> None:
+    lake.remove_folder(f"{FOLDER}/run-1")
+    remove_old_runs(database, lake, DAY, days=30, runs=2)
+    assert publisher.registry.get(PARTS.name, DAY, "run-1") is None

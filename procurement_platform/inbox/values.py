@@ -16,8 +16,8 @@ SHOWN_CHARACTERS = 60
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _LONG_DECIMAL = 38
 _INSTANT = (
-    r"^\s*(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)"
-    r"(?P<offset>[Zz]|[+-](?:0\d|1[0-4]):?[0-5]\d)?\s*$"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?$"
 )
 
 
@@ -118,7 +118,7 @@ def _integer(_: Field, source: pl.Expr, dtype: pl.DataType, __: str) -> tuple[pl
     if dtype.is_integer():
         value = source if dtype == pl.Int32 else source.cast(pl.Int32, strict=False)
     elif dtype == pl.String:
-        value = pl.when(source.str.contains(r"^\s*-?\d{1,9}\s*$")).then(source.str.strip_chars().cast(pl.Int32, strict=False))
+        value = pl.when(source.str.contains(r"^\s*-?[0-9]{1,9}\s*$")).then(source.str.strip_chars().cast(pl.Int32, strict=False))
     return value, "a whole number of at most 9 digits", "send it as a whole number"
 
 
@@ -135,9 +135,9 @@ def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType, _: str) -> tuple
             wide = pl.Decimal(_LONG_DECIMAL, dtype.scale)
             value = pl.when(value.cast(wide, strict=False) == source.cast(wide)).then(value)
     elif dtype == pl.String:
-        digits = rf"^\s*-?0{{0,9}}\d{{1,{whole}}}(?:\.\d{{1,{field.scale}}}0*)?\s*$"
-        needed = source.str.extract(rf"^\s*(-?\d+(?:\.\d{{1,{field.scale}}})?)")
-        value = pl.when(source.str.contains(digits)).then(needed.cast(exact, strict=False))
+        # Digits beyond the scale are zeros, so that nothing is rounded.
+        digits = rf"^\s*-?0{{0,9}}[0-9]{{1,{whole}}}(?:\.[0-9]{{1,{field.scale}}}0{{0,9}})?\s*$"
+        value = pl.when(source.str.contains(digits)).then(source.str.strip_chars().cast(exact, strict=False))
     return (
         value,
         f"a number with at most {whole} digits before and {field.scale} after the decimal point",
@@ -182,16 +182,35 @@ def _micros(source: pl.Expr, dtype: pl.Datetime, zone: str) -> pl.Expr:
 
 def _parsed(source: pl.Expr, zone: str) -> pl.Expr:
     """UTC microseconds of ISO 8601 text, null where it is none."""
-    parts = source.str.extract_groups(_INSTANT)
-    date, time, offset = (parts.struct.field(name) for name in ("date", "time", "offset"))
-    full = pl.when(time.str.len_bytes() == len("14:03")).then(time + ":00").otherwise(time)
-    moment = (date + "T" + full).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    return source.map_batches(lambda texts: _parse(texts, zone), return_dtype=pl.Int64())
+
+
+def _parse(texts: pl.Series, zone: str) -> pl.Series:
+    # Step by step on purpose: as one expression each step would be computed once for every time it is named.
+    text, offset, moment = pl.col("text"), pl.col("offset"), pl.col("moment")
+    frame = pl.DataFrame({"text": texts.str.strip_chars().str.to_uppercase()})
+    frame = frame.select(pl.when(text.str.contains(_INSTANT)).then(text))
+    frame = frame.with_columns(
+        pl.when(text.str.ends_with("Z"))
+        .then(pl.lit("Z"))
+        .when(text.str.slice(-6, 1).is_in(["+", "-"]))
+        .then(text.str.slice(-6))
+        .when(text.str.slice(-5, 1).is_in(["+", "-"]))
+        .then(text.str.slice(-5))
+        .alias("offset")
+    )
+    time = text.str.slice(11, text.str.len_bytes() - 11 - offset.str.len_bytes().fill_null(0))
+    frame = frame.with_columns(time.alias("time"))
+    seconds = pl.when(pl.col("time").str.len_bytes() == len("14:03")).then(pl.lit(":00")).otherwise(pl.lit(""))
+    whole = pl.concat_str(text.str.slice(0, 10), pl.lit("T"), pl.col("time"), seconds)
+    frame = frame.select("offset", whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).alias("moment"))
+    hours, minutes = offset.str.slice(1, 2).cast(pl.Int64, strict=False), offset.str.slice(-2).cast(pl.Int64, strict=False)
+    east = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1) * (hours * 60 + minutes)
+    shift = pl.when(offset == "Z").then(0).otherwise(east) * 60_000_000
+    if frame["offset"].null_count() == 0:
+        return frame.select(moment.to_physical() - shift).to_series()
     local = _micros(moment, pl.Datetime("us"), zone)
-    digits = offset.str.replace(":", "")
-    minutes = digits.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(3, 2).cast(pl.Int64, strict=False)
-    east = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
-    shift = pl.when(offset.str.to_uppercase() == "Z").then(0).otherwise(east)
-    return pl.when(offset.is_null()).then(local).otherwise(moment.to_physical() - shift * 60_000_000)
+    return frame.select(pl.when(offset.is_null()).then(local).otherwise(moment.to_physical() - shift)).to_series()
 
 
 def _in_words(dtype: pl.DataType) -> str:

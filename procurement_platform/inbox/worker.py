@@ -5,6 +5,7 @@ memory and processor time, and leaves nothing behind for a file it rejects but t
 """
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -146,12 +147,14 @@ def main() -> None:
     os.dup2(2, 1)  # nothing else may write among the answers
     _warm_up()
     _limit_memory(memory_mib)
+    gc.disable()  # rows make millions of objects and no cycles; what else there is goes between files
     for line in sys.stdin:
         task = DecodeTask.from_json(line)
         _limit_time(task)
         print(words.STARTED, file=answers, flush=True)
         try:
             print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
+            gc.collect()
         except OSError as problem:  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
             print(words.FAILED, f"{task.file_name} cannot be taken in: {' '.join(str(problem).split())}", file=answers, flush=True)
 

@@ -136,7 +136,7 @@ def test_timestamps_no_calendar_holds_are_nothing() -> None:
     ids=str,
 )
 def test_types_without_exact_meaning_are_refused(field: Field, dtype: pl.DataType) -> None:
-    with pytest.raises(InvalidFile, match="column col of the type .*: send"):
+    with pytest.raises(InvalidFile, match=r"column col of the type .*: send"):
         reading(field, "col", dtype, "UTC")
 
 

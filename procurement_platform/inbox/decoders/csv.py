@@ -123,7 +123,7 @@ class CsvDecoder:
         width = len(self._names)
         good: list[list[str]] = []
         broken: list[BrokenRow] = []
-        if all(type(record) is list for record in records) and set(map(len, records)) <= {width}:
+        if set(map(type, records)) <= {list} and set(map(len, records)) <= {width}:
             good = cast("list[list[str]]", records)
         else:
             for number, record in enumerate(records, row):

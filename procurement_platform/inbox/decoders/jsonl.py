@@ -6,7 +6,8 @@ Each bad line is a broken row of its own. Columns are the keys of all lines toge
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, cast
 
 import msgspec
 import polars as pl
@@ -32,7 +33,7 @@ class JsonLinesDecoder:
         self._decode = msgspec.json.Decoder(float_hook=_Number).decode
         keys: dict[str, None] = {}
         for _, line in self._lines():
-            row = self._read(line)
+            row = self._object(line)
             if isinstance(row, dict) and not row.keys() <= keys.keys():
                 keys.update(dict.fromkeys(row))
                 if len(keys) > limits.max_columns:
@@ -51,14 +52,15 @@ class JsonLinesDecoder:
         lines: list[bytes] = []
         size = 0
         for number, line in self._lines():
-            row = self._read(line)
-            reason = row if isinstance(row, str) else _unusable(row, wanted)
-            if reason is not None:
-                broken.append(BrokenRow(number, reason, json.dumps({"line": line.decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]})))
-            elif isinstance(row, dict):
-                rows.append(row)
+            row = self._object(line)
+            reason = row if isinstance(row, str) else _unusable(row, line, wanted)
+            if reason is None:
+                rows.append(cast("dict[str, Any]", row))
                 numbers.append(number)
                 lines.append(line)
+            else:
+                sent = json.dumps({"line": line[: 4 * SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]})
+                broken.append(BrokenRow(number, reason, sent))
             size += len(line) + _ROW_BYTES
             if size > _BATCH_BYTES:
                 yield self._batch(rows, numbers, lines, broken, wanted)
@@ -76,7 +78,7 @@ class JsonLinesDecoder:
             if piece.endswith(b"\n"):
                 number -= 1  # what follows the last line's end begins the next piece
 
-    def _read(self, line: bytes) -> dict[str, Any] | str:
+    def _object(self, line: bytes) -> dict[str, Any] | str:
         """A line's object, or what is wrong with it."""
         try:
             row = self._decode(line)
@@ -84,48 +86,55 @@ class JsonLinesDecoder:
             return f"is not UTF-8: it has the byte 0x{line[problem.start]:02x}; export the file as UTF-8"
         except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
             return f"is no JSON ({str(problem)[:120]}): send one object per line"
-        if not isinstance(row, dict):
-            return "is no JSON object: send one per line, with a key per column"
-        # Two quotes per key and per text: where there are more, a key may be there twice, which readers settle by dropping one.
-        texts = sum(1 for value in row.values() if type(value) is str)
-        if line.count(b'"') != 2 * (len(row) + texts):
-            seen: list[str] = []
-            json.loads(line, object_pairs_hook=lambda pairs: seen.clear() or seen.extend(key for key, _ in pairs))  # type: ignore[func-returns-value]
-            if len(set(seen)) < len(seen):
-                twice = next(key for key in seen if seen.count(key) > 1)
-                return f"has the key {twice[:60]!r} twice: send it once"
-        return row
+        return row if isinstance(row, dict) else "is no JSON object: send one per line, with a key per column"
 
     def _batch(
         self, rows: list[dict[str, Any]], numbers: list[int], lines: list[bytes], broken: list[BrokenRow], wanted: list[str]
     ) -> Batch:
-        frame = pl.DataFrame([pl.Series(key, [_text(row.get(key)) for row in rows], pl.String) for key in wanted])
+        frame = pl.DataFrame([_column(key, [row.get(key) for row in rows]) for key in wanted])
 
         def whole(positions: pl.Series) -> pl.DataFrame:
             sent = [self._decode(lines[position]) for position in positions]
             keys = [key for key in self.schema if any(key in row for row in sent)]
-            return pl.DataFrame([pl.Series(key, [_text(row.get(key)) for row in sent], pl.String) for key in keys])
+            return pl.DataFrame([_column(key, [row.get(key) for row in sent]) for key in keys])
 
         return Batch(frame, 1, whole, pl.Series(numbers, dtype=pl.Int64), broken)
 
 
+_NO_TEXT = {dict, list, bool}
 _ROW_BYTES = 1000  # what a row's objects take beside its text, roughly
 _BATCH_BYTES = 32 * 1024 * 1024
 
 
-def _unusable(row: dict[str, Any], wanted: list[str]) -> str | None:
-    for key in wanted:
-        value = row.get(key)
-        if isinstance(value, dict | list | bool):
-            kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "true or false"
-            return f"{key} is {kind}: send text or a number"
+def _unusable(row: dict[str, Any], line: bytes, wanted: list[str]) -> str | None:
+    """What keeps a line's object from being a row: a key that is there twice, or no text or number where the contract has a field."""
+    kinds = list(map(type, row.values()))
+    # Two quotes per key and per text: where there are more, a key may be there twice, which readers settle by dropping one.
+    if line.count(b'"') != 2 * (len(kinds) + kinds.count(str)) and (twice := _twice(line)):
+        return f"has the key {twice[:60]!r} twice: send it once"
+    if not _NO_TEXT.isdisjoint(kinds):
+        for key in wanted:
+            kind = type(row.get(key))
+            if kind in _NO_TEXT:
+                return f"{key} is {'an object' if kind is dict else 'a list' if kind is list else 'true or false'}: send text or a number"
     return None
 
 
+def _twice(line: bytes) -> str | None:
+    levels: list[list[tuple[str, Any]]] = []
+    json.loads(line, object_pairs_hook=levels.append)
+    keys = [key for key, _ in levels[-1]]  # the outermost object is finished last
+    return next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
+
+
+def _column(key: str, values: list[Any]) -> pl.Series:
+    """A column as text; empty texts are absent."""
+    if not set(map(type, values)) <= {str, NoneType}:
+        values = [_text(value) for value in values]
+    return pl.select(pl.when((column := pl.lit(pl.Series(key, values, pl.String))) != "").then(column).alias(key)).to_series()
+
+
 def _text(value: Any) -> str | None:
-    """A cell as text; an empty one is absent."""
-    if value is None or type(value) is str:
-        return value or None
     if isinstance(value, dict | list | bool):
         return json.dumps(value, default=str)[: 2 * SHOWN_CHARACTERS]
-    return str(value)
+    return None if value is None else str(value)

@@ -69,9 +69,10 @@ def test_a_run_that_is_closed_without_failure_succeeded(platform: Platform) -> N
 
 def test_a_lost_lock_stops_the_next_commit(platform: Platform) -> None:
     losing = run(platform)
+    losing.begin()
+    assert losing._lock is not None
+    losing._lock._connection.close()
     with pytest.raises(LockLost), losing.step("one"):
-        assert losing._lock is not None
-        losing._lock._connection.close()
         losing.guard()
     losing.close()
 

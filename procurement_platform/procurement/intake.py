@@ -6,9 +6,7 @@ again from the ledger's files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,12 +19,11 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.receive import Place, Received, Receiver
 from procurement_platform.inbox.task import DecodeOutcome
-from procurement_platform.procurement.derive import Check, Found, Outcome, commit, current, find, keep, relation, rows_relation
+from procurement_platform.procurement.derive import Check, Found, Outcome, commit, find, keep, relation, rows_relation
+from procurement_platform.procurement.duplicates import find_repeated, noun, without_repeated
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, inputs_of, reference
-from procurement_platform.procurement.tables import ORDER_LINES
 
-REPEATED_TYPES = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
 DUPLICATES_TYPES = {
     "file_id": "varchar",
     "row_number": "bigint",
@@ -115,7 +112,7 @@ def _one(known: Relation) -> str:
 
 def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Place) -> _FeedDay:
     """Takes duplicates and conflicts out of a feed's staged lines. Only the files that hold any are written again."""
-    engine, params, noun = run.platform.engine, {"run_date": run.run_date}, _noun(feed)
+    engine, params = run.platform.engine, {"run_date": run.run_date}
     receipts = [r for r in received.receipts if r.file.feed == feed.name]
     decoded = {r.file.file_id: r.outcome for r in receipts if r.outcome is not None and r.outcome.status == "accepted"}
     files = {r.file.file_id: r.file for r in receipts}
@@ -123,25 +120,23 @@ def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Plac
     quarantine = [path for outcome in decoded.values() for path in outcome.quarantine_files]
     sent = rows_relation(run, f"{feed.name}_files", files_table(list(files.values())), FILES_TYPES)
 
-    checked = {f"{noun}_lines_checked": relation(feed.lines, [p for paths in lines.values() for p in paths]), "files": sent}
-    earlier = {"earlier_order_lines": _earlier_lines(run)} if feed.lines is ORDER_LINES else {}
-    path = f"{place.lines}/_repeated.parquet"
-    found = engine.write(run.platform.query(f"procurement/{noun}_duplicates"), {**checked, **earlier}, path, REPEATED_TYPES, params)
+    repeated = find_repeated(run, feed, list(files.values()), lines, sent, place.lines)
     duplicates = Relation(DUPLICATES_TYPES)
-    if found:
-        relations = {**checked, "repeated": Relation(REPEATED_TYPES, (path,))}
+    if repeated.files:
+        checked = relation(feed.lines, [path for paths in lines.values() for path in paths])
+        relations = {f"{noun(feed)}_lines_checked": checked, "files": sent, "repeated": repeated}
         path = f"{place.lines}/_duplicates.parquet"
-        if engine.write(run.platform.query(f"procurement/{noun}_duplicate_rows"), relations, path, DUPLICATES_TYPES, params):
+        if engine.write(run.platform.query(f"procurement/{noun(feed)}_duplicate_rows"), relations, path, DUPLICATES_TYPES, params):
             duplicates = Relation(DUPLICATES_TYPES, (path,))
         conflicts = f"{place.quarantine}/conflicts.parquet"
-        if engine.write(run.platform.query(f"procurement/{noun}_conflicts"), relations, conflicts, QUARANTINE.sql_types, params):
+        if engine.write(run.platform.query(f"procurement/{noun(feed)}_conflicts"), relations, conflicts, QUARANTINE.sql_types, params):
             quarantine.append(conflicts)
         counted = engine.rows(run.platform.query("procurement/repeated_by_file"), relations, params)
         for row in counted:
             file = files[str(row["file_id"])]
             files[file.file_id] = _recounted(file, str(row["kind"]), int(str(row["rows"])))
         for file_id in sorted({str(row["file_id"]) for row in counted}):
-            lines[file_id] = _rewritten(run, feed, lines[file_id], relations["repeated"])
+            lines[file_id] = without_repeated(run, feed, lines[file_id], repeated)
     kept = tuple(path for paths in lines.values() for path in paths)
     figures = _conservation(run, feed, list(files.values()), decoded, (kept, quarantine), duplicates)
     return _FeedDay(feed, kept, tuple(quarantine), tuple(files.values()), duplicates, figures)
@@ -152,19 +147,6 @@ def _recounted(file: LedgerFile, kind: str, rows: int) -> LedgerFile:
     if kind == CONFLICT:
         return replace(file, accepted=accepted, quarantined=(file.quarantined or 0) + rows)
     return replace(file, accepted=accepted, duplicates=(file.duplicates or 0) + rows)
-
-
-def _rewritten(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation) -> tuple[str, ...]:
-    """A file's lines without its duplicates and conflicts, in place of the lines as decoded."""
-    written = []
-    for path in paths:
-        target = path.removesuffix(".parquet") + ".kept.parquet"
-        relations = {f"{_noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
-        query = run.platform.query(f"procurement/{feed.lines.name}_kept")
-        if run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}):
-            written.append(target)
-        Path(path).unlink()
-    return tuple(written)
 
 
 def _conservation(
@@ -184,7 +166,7 @@ def _conservation(
     """
     lines, quarantine = staged
     relations = {feed.lines.name: relation(feed.lines, lines), "quarantine": relation(QUARANTINE, quarantine), "duplicates": duplicates}
-    query = run.platform.query(f"procurement/{_noun(feed)}_conservation")
+    query = run.platform.query(f"procurement/{noun(feed)}_conservation")
     counted = {str(row["file_id"]): row for row in run.platform.engine.rows(query, relations, {"run_date": run.run_date})}
     total: dict[str, Any] = {"rows": 0, "accepted": 0, "quarantined": 0, "duplicates": 0, "units": Decimal(0)}
     for file in files:
@@ -196,19 +178,12 @@ def _conservation(
         sent = Decimal(read.accepted_quantity) + Decimal(read.quarantined_quantity)
         if read.rows != sum(found) or found != (file.accepted, file.quarantined, file.duplicates) or units != sent:
             raise PromiseBroken(
-                f"{feed.lines.name}: {file.file_name} has {read.rows} rows and {sent} units; {found} rows (accepted, quarantined, duplicates) "
+                f"{feed.lines.name}: {file.file_name} has {read.rows} rows, {sent} units; {found} rows (accepted, quarantined, duplicates) "
                 f"and {units} units were kept. Nothing was recorded"
             )
         for name, value in zip(total, (read.rows, *found, units), strict=True):
             total[name] += value
     return dict(total)
-
-
-def _earlier_lines(run: DayRun) -> Relation:
-    days = run.platform.settings.duplicate_window_days
-    if not days:
-        return relation(ORDER_LINES, ())
-    return current(run, ORDER_LINES, run.run_date - timedelta(days=days), run.run_date - timedelta(days=1))
 
 
 def _violations(run: DayRun, days: Sequence[_FeedDay], known: Mapping[str, Relation]) -> Found:
@@ -221,11 +196,6 @@ def _violations(run: DayRun, days: Sequence[_FeedDay], known: Mapping[str, Relat
             "files": files,
             day.feed.lines.name: relation(day.feed.lines, day.lines),
         }
-        checks.append(Check(f"procurement/{_noun(day.feed)}_file_violations", {"files": files, "markets": known["markets"]}))
-        checks.append(Check(f"procurement/{_noun(day.feed)}_violations", relations))
+        checks.append(Check(f"procurement/{noun(day.feed)}_file_violations", {"files": files, "markets": known["markets"]}))
+        checks.append(Check(f"procurement/{noun(day.feed)}_violations", relations))
     return find(run, "intake", checks)
-
-
-def _noun(feed: Feed) -> str:
-    """The word that the feed's SQL files begin with."""
-    return feed.lines.name.removesuffix("_lines")

@@ -10,7 +10,7 @@ from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError, PromiseBroken
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
-from procurement_platform.lake.tables import Table
+from procurement_platform.lake.tables import ARROW_TYPES, Table
 from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, rows_relation, stage
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
@@ -141,7 +141,7 @@ def _open_orders(run: DayRun) -> Relation:
             """,
             (run.run_date,),
         ).fetchall()
-    schema = pa.schema([("market", pa.string()), ("sku", pa.string()), ("on_order", pa.decimal128(18, 3))])
+    schema = pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in OPEN_ORDERS_TYPES.items()])
     table = pa.table([[r[i] for r in rows] for i in range(3)], schema=schema)
     return rows_relation(run, "open_orders", table, OPEN_ORDERS_TYPES)
 

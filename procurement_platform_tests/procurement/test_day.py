@@ -401,7 +401,7 @@ def test_a_lost_raw_copy_is_an_error_that_changes_nothing(shop: Shop) -> None:
 
 
 def test_a_day_never_run_says_how_to_run_it(shop: Shop) -> None:
-    with pytest.raises(ProcurementError, match="it was never run. Run it: procurement run 2025-12-20"):
+    with pytest.raises(ProcurementError, match=r"it was never run\. Run it: procurement run 2025-12-20"):
         list(service.orders(shop.platform, DAY))
 
 

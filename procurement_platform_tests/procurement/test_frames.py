@@ -30,7 +30,7 @@ def order(**change: object) -> dict[str, object]:
 
 
 def violation(**change: object) -> dict[str, object]:
-    plain: dict[str, object] = dict.fromkeys((c.name for c in VIOLATIONS.columns)) | {
+    plain: dict[str, object] = dict.fromkeys(c.name for c in VIOLATIONS.columns) | {
         "run_date": DAY,
         "rule": "NO_SUPPLIER",
         "severity": "HIGH",

@@ -1,0 +1,85 @@
+"""Which of a day's rows were sent before: found by SQL over the lines that the decoding processes wrote, a few markets at a time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.base import Relation
+from procurement_platform.inbox.feeds import Feed
+from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.procurement.derive import current, relation
+from procurement_platform.procurement.tables import ORDER_LINES
+
+REPEATED_TYPES = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
+# A key names its market, so that markets can be looked at one after the other: what does not fit in memory at once need not spill.
+BATCH_ROWS = 8_000_000
+
+
+def noun(feed: Feed) -> str:
+    """The word that the feed's SQL files begin with."""
+    return feed.lines.name.removesuffix("_lines")
+
+
+def find_repeated(
+    run: DayRun, feed: Feed, files: Sequence[LedgerFile], lines: Mapping[str, Sequence[str]], sent: Relation, folder: str
+) -> Relation:
+    """The rows that are duplicates or conflict: file, row number, kind (DUPLICATE_ORDER or CONFLICTING_ORDER).
+
+    `lines` are each file's Parquet files by its id, `sent` the files' names, `folder` where the result is staged.
+    """
+    query = run.platform.query(f"procurement/{noun(feed)}_duplicates")
+    earlier = _earlier(run) if feed.lines is ORDER_LINES else {}
+    found = []
+    for number, markets in enumerate(batches({f.file_id: f for f in files if f.file_id in lines}, BATCH_ROWS)):
+        own = [path for f in files if f.market in markets for path in lines.get(f.file_id, ())]
+        relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, own), "files": sent}
+        if feed.lines is ORDER_LINES:
+            before = [path for path, market in earlier.items() if market in markets or market is None]
+            relations["earlier_order_lines"] = relation(ORDER_LINES, before)
+        target = f"{folder}/_repeated-{number}.parquet"
+        if run.platform.engine.write(query, relations, target, REPEATED_TYPES, {"run_date": run.run_date}):
+            found.append(target)
+    return Relation(REPEATED_TYPES, tuple(found))
+
+
+def batches(files: Mapping[str, LedgerFile], most: int) -> Iterator[set[str]]:
+    """The files' markets in groups of at most `most` rows; a market with more is a group of its own."""
+    rows: dict[str, int] = {}
+    for file in files.values():
+        rows[file.market] = rows.get(file.market, 0) + (file.accepted or 0)
+    group: set[str] = set()
+    size = 0
+    for market in sorted(rows):
+        if group and size + rows[market] > most:
+            yield group
+            group, size = set(), 0
+        group.add(market)
+        size += rows[market]
+    if group:
+        yield group
+
+
+def without_repeated(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation) -> tuple[str, ...]:
+    """A file's lines without its duplicates and conflicts, in place of the lines as decoded."""
+    query, written = run.platform.query(f"procurement/{feed.lines.name}_kept"), []
+    for path in paths:
+        target = path.removesuffix(".parquet") + ".kept.parquet"
+        relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
+        if run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}):
+            written.append(target)
+        Path(path).unlink()
+    return tuple(written)
+
+
+def _earlier(run: DayRun) -> dict[str, str | None]:
+    """The files of accepted lines of the days before, each with its market, by the ledger's id in its name (None: not known)."""
+    days = run.platform.settings.duplicate_window_days
+    if not days:
+        return {}
+    first, last = run.run_date - timedelta(days=days), run.run_date - timedelta(days=1)
+    market_of = {f.file_id: f.market for f in run.platform.ledger.files(first, last)}
+    return {
+        path: next((market_of[part] for part in Path(path).name.split(".") if part in market_of), None)
+        for path in current(run, ORDER_LINES, first, last).files
+    }

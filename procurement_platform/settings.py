@@ -69,6 +69,7 @@ class Settings(BaseSettings):
         7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
     )
     duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
+    sensor_seconds: int = Field(30, ge=1, description="How often the sensors look: for late files, missing files, crashes, alerts.")
     late_window_days: int = Field(35, ge=0, description="How many days back the late-file sensor looks for changed files.")
 
     max_file_bytes: int = Field(2048 * MIB, ge=1, description="A larger file is rejected unread.")

@@ -31,10 +31,14 @@ def ui(
     say(f"The UI: http://{host}:{port}   (Ctrl-C ends it)")
     sys.stderr.flush()
     arguments = [sys.executable, "-m", "dagster", "dev", "-m", MODULE, "--host", host, "--port", str(port)]
-    # The home as an absolute path: the processes that Dagster starts must not depend on their folder.
-    os.execve(  # noqa: S606 -- this process becomes Dagster's, so that Ctrl-C and exit codes are its own
-        sys.executable, arguments, {**os.environ, **dagster_environment(settings()), "PROCUREMENT_HOME": str(settings().home)}
-    )
+    # The home as an absolute path: the processes that Dagster starts must not depend on their folder. Their module is in the workspace
+    # that `dagster dev` hands them; named by the environment too, they would refuse to start, without a word.
+    environment = {**os.environ, **dagster_environment(settings()), "PROCUREMENT_HOME": str(settings().home)}
+    del environment["DAGSTER_MODULE_NAME"]
+    # `dagster dev` warns that `dg dev` exists.
+    environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning:click.core")
+    # This process becomes Dagster's, so that Ctrl-C and exit codes are its own.
+    os.execve(sys.executable, arguments, environment)  # noqa: S606
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -46,7 +46,7 @@ def _watching(context: dg.SensorEvaluationContext, tick: Tick) -> Results:
 
 @dg.sensor(
     job=procurement_day,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=settings().sensor_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Runs a day again when its files are not those it was published from: late, corrected or withdrawn ones.",
 )
@@ -56,7 +56,7 @@ def late_files(context: dg.SensorEvaluationContext) -> Results:
 
 
 @dg.sensor(
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=settings().sensor_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells once, at each market's cut-off, which of its files are missing.",
 )
@@ -66,7 +66,7 @@ def cut_off(context: dg.SensorEvaluationContext) -> Results:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=settings().sensor_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records runs that were killed, or failed without a trace, as crashes of their day.",
 )
@@ -76,7 +76,7 @@ def crashes(context: dg.SensorEvaluationContext) -> Results:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=settings().sensor_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells PROCUREMENT_ALERT_URLS of failed checks, once, and again when what they find changes or is over.",
 )

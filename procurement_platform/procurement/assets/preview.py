@@ -37,6 +37,15 @@ def column_lineage(lineage: Lineage) -> dg.TableColumnLineage:
     )
 
 
+def lineage_table(lineage: Lineage) -> dg.MetadataValue:
+    """The same for people: Dagster's own UI shows column lineage in its paid edition only."""
+    lines = [
+        f"| {column} | {', '.join(f'{ASSET_OF.get(relation, relation)}.{name}' for relation, name in sources) or '(constant)'} |"
+        for column, sources in lineage.items()
+    ]
+    return dg.MetadataValue.md("\n".join(["| column | computed from |", "| --- | --- |", *lines]))
+
+
 def preview(files: Sequence[str], rows: int) -> dg.MetadataValue:
     """The first rows as a Markdown table; cells are shortened and cannot break the table."""
     if not files or not rows:

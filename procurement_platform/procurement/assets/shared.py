@@ -13,7 +13,7 @@ from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.publish import Published
 from procurement_platform.lake.tables import Table
 from procurement_platform.partitions import daily
-from procurement_platform.procurement.assets.preview import column_lineage, column_schema, preview
+from procurement_platform.procurement.assets.preview import column_lineage, column_schema, lineage_table, preview
 from procurement_platform.procurement.derive import Found, Outcome
 from procurement_platform.quality.rules import Rule
 
@@ -100,6 +100,7 @@ def table_result(run: DayRun, published: Published, lineage: Lineage | None = No
     }
     if lineage is not None:
         metadata["dagster/column_lineage"] = column_lineage(lineage)
+        metadata["column lineage"] = lineage_table(lineage)
     return dg.MaterializeResult(asset_key=table.name, metadata=metadata, data_version=dg.DataVersion(published.content_hash[:32]))
 
 

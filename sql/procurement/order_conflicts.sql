@@ -9,7 +9,7 @@ SELECT
   l.row_number,
   CAST('CONFLICTING_ORDER' AS varchar) AS rule,
   'order ' || l.order_id || COALESCE(' line ' || CAST(l.line_number AS varchar), ' SKU ' || l.sku)
-    || ' was sent with different content: send the one that is right in a new file, and the other one no more' AS reasons,
+    || ' was sent with different content: send the right one alone' AS reasons,
   l.sku,
   l.quantity,
   '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')

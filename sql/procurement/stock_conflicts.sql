@@ -8,7 +8,7 @@ SELECT
   l.row_number,
   CAST('CONFLICTING_ORDER' AS varchar) AS rule,
   'the stock of ' || l.sku || COALESCE(' in ' || l.warehouse, '')
-    || ' was sent with different content: send the count that is right in a new file, and the other one no more' AS reasons,
+    || ' was sent with different content: send the right count alone' AS reasons,
   l.sku,
   l.available AS quantity,
   '{"market":"' || REPLACE(REPLACE(l.market, '\', '\\'), '"', '\"')

@@ -24,7 +24,7 @@ WITH left_out AS (
 told AS (
   SELECT
     rule, market, sku, file, first_row, rows, CAST(units AS decimal(38,3)) AS units, example,
-    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ', of ' || file AS which
+    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ' of ' || file AS which
   FROM left_out
 )
 SELECT

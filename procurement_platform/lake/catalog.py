@@ -4,7 +4,7 @@ import datetime as dt
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # PyIceberg takes half a second to import, which commands tha
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table import Transaction
+    from pyiceberg.table.metadata import TableMetadata
 
 NAMESPACE = "procurement"
 # Keeps a commit's cost flat however many came before (docs/decisions/0003-flat-commits.md).
@@ -90,7 +92,7 @@ class TableCatalog:
         if not before and not files:
             return None
         try:
-            with warnings.catch_warnings(), iceberg.transaction() as transaction:
+            with warnings.catch_warnings(), _transaction()(iceberg) as transaction:
                 warnings.simplefilter("ignore")
                 if before:
                     transaction.delete(condition, snapshot_properties=dict(summary))
@@ -112,11 +114,13 @@ class TableCatalog:
 
     def _expire(self, table: Table) -> None:
         # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.
+        from pyiceberg.table.update.snapshot import ExpireSnapshots
+
         iceberg = self.load(table)
         snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
         old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
         if old:
-            iceberg.maintenance.expire_snapshots().by_ids(old).commit()
+            ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
 
     def _create(self, table: Table, identifier: str) -> None:
         from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
@@ -139,6 +143,24 @@ class TableCatalog:
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"
+
+
+@lru_cache(maxsize=1)
+def _transaction() -> "type[Transaction]":
+    """A transaction that works out the table's metadata once per change; PyIceberg's copies all of it at each of a hundred looks."""
+    from pyiceberg.table import Transaction
+
+    class OneLook(Transaction):
+        _seen: "tuple[object, object, TableMetadata] | None" = None
+
+        @property
+        def table_metadata(self) -> "TableMetadata":
+            base, updates = self._table.metadata, self._updates
+            if self._seen is None or self._seen[0] is not base or self._seen[1] is not updates:
+                self._seen = (base, updates, super().table_metadata)
+            return self._seen[2]
+
+    return OneLook
 
 
 def iceberg_schema(table: Table) -> "Schema":

@@ -10,6 +10,7 @@ import dagster as dg
 from procurement_platform.dayrun import INTERRUPTS
 from procurement_platform.definitions import defs
 from procurement_platform.errors import DayBusy
+from procurement_platform.event_storage import kept_instance
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import platform_for
 from procurement_platform.procurement.endings import JOB, failure_of
@@ -24,20 +25,20 @@ def run_day(
     settings: Settings, run_date: dt.date, *, refresh_reference: bool = False, on_step: Callable[[str], None] | None = None
 ) -> DayResult:
     """See `procurement_platform.procurement.service.run_day`."""
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    home = prepare_dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(home)
     platform = platform_for(settings)
     platform.on_step = on_step
     config = {**QUIET, "ops": {"reference": {"config": {"refresh": refresh_reference}}}}
     start = time.monotonic()
-    with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def(JOB).execute_in_process(
-            instance=instance,
-            partition_key=run_date.isoformat(),
-            run_config=config,
-            raise_on_error=False,
-            tags={"procurement/command": "run"},
-        )
-        error = None if result.success else _why(result)
+    result = defs.resolve_job_def(JOB).execute_in_process(
+        instance=kept_instance(home),
+        partition_key=run_date.isoformat(),
+        run_config=config,
+        raise_on_error=False,
+        tags={"procurement/command": "run"},
+    )
+    error = None if result.success else _why(result)
     seconds = time.monotonic() - start
     return DayResult(run_date, result.run_id, error, seconds, platform.days.get(DOMAIN, run_date) if error is None else None)
 

@@ -22,6 +22,7 @@ def ui(
     from procurement_platform.errors import ConfigurationError
     from procurement_platform.instance import MODULE, dagster_environment, prepare_dagster_home
     from procurement_platform.settings import settings
+    from procurement_platform.supervise import supervise
 
     prepare_dagster_home(settings())
     if not _is_free(host, port):
@@ -37,8 +38,7 @@ def ui(
     del environment["DAGSTER_MODULE_NAME"]
     # `dagster dev` warns that `dg dev` exists.
     environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning:click.core")
-    # This process becomes Dagster's, so that Ctrl-C and exit codes are its own.
-    os.execve(sys.executable, arguments, environment)  # noqa: S606
+    raise typer.Exit(supervise(arguments, environment))
 
 
 def _is_free(host: str, port: int) -> bool:

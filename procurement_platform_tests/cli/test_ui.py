@@ -1,6 +1,5 @@
-"""`procurement ui`: what it refuses before Dagster starts, and the process it becomes."""
+"""`procurement ui`: what it refuses before Dagster starts, and the command it runs."""
 
-import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,8 @@ import pytest
 from procurement_platform.instance import dagster_environment
 from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import Procurement
+
+Started = tuple[Sequence[str], Mapping[str, str]]
 
 
 @pytest.fixture
@@ -28,26 +29,25 @@ def test_a_port_that_is_taken_is_one_line(procurement: Procurement, home: Settin
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[str], Mapping[str, str]]]:
-    calls: list[tuple[str, Sequence[str], Mapping[str, str]]] = []
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+    calls: list[Started] = []
 
-    def execve(path: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        calls.append((path, arguments, environment))
-        raise SystemExit(0)
+    def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        calls.append((arguments, environment))
+        return 0
 
-    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr("procurement_platform.supervise.supervise", supervise)
     return calls
 
 
-def test_the_process_becomes_dagster_with_everything_set(
-    procurement: Procurement, own_home: Settings, became: list[tuple[str, Sequence[str], Mapping[str, str]]], free_port: int
+def test_dagster_is_started_with_everything_set(
+    procurement: Procurement, own_home: Settings, started: list[Started], free_port: int
 ) -> None:
     done = procurement("ui", "--port", free_port)
     assert done.err == f"The UI: http://127.0.0.1:{free_port}   (Ctrl-C ends it)\n"
-    ((path, arguments, environment),) = became
-    assert path == sys.executable
-    assert arguments[1:] == [
-        "-m", "dagster", "dev", "-m", "procurement_platform.definitions", "--host", "127.0.0.1", "--port", str(free_port),
+    ((arguments, environment),) = started
+    assert arguments == [
+        sys.executable, "-m", "dagster", "dev", "-m", "procurement_platform.definitions", "--host", "127.0.0.1", "--port", str(free_port),
     ]  # fmt: skip
     assert environment["DAGSTER_HOME"] == dagster_environment(own_home)["DAGSTER_HOME"]
     assert "DAGSTER_MODULE_NAME" not in environment  # with it, the webserver that `dagster dev` starts hangs
@@ -63,8 +63,6 @@ def free_port() -> int:
         return port
 
 
-def test_an_open_address_is_warned_of(
-    procurement: Procurement, own_home: Settings, became: list[tuple[str, Sequence[str], Mapping[str, str]]], free_port: int
-) -> None:
+def test_an_open_address_is_warned_of(procurement: Procurement, own_home: Settings, started: list[Started], free_port: int) -> None:
     assert "asks nobody for a password" in procurement("ui", "--port", free_port, "--host", "0.0.0.0").err  # noqa: S104 -- nothing listens
-    assert became
+    assert started

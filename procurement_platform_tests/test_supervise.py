@@ -1,0 +1,86 @@
+"""A supervised command against every way to end it or its supervisor."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The command starts a child that ignores a request to end, tells both ids, and waits. On Ctrl-C it leaves with 7, its child behind.
+COMMAND = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"])
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+SUPERVISOR = """
+import os, sys
+from procurement_platform.supervise import supervise
+sys.exit(supervise([sys.executable, "-c", sys.argv[1], sys.argv[2]], os.environ))
+"""
+
+
+def wait_until(condition: object, seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+        threading.Event().wait(0.02)
+    return bool(condition())  # type: ignore[operator]
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Running:
+    """A supervisor, the command it runs, and that command's child."""
+
+    def __init__(self, folder: Path) -> None:
+        told = folder / "ids"
+        self.supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, COMMAND, str(told)])
+        assert wait_until(told.exists)
+        self.command, self.child = (int(number) for number in told.read_text().split())
+
+    def nothing_left(self) -> bool:
+        return wait_until(lambda: not alive(self.command) and not alive(self.child))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    for process in (running.supervisor.pid, running.command, running.child):
+        if alive(process):
+            os.kill(process, signal.SIGKILL)
+    running.supervisor.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_reaches_the_command_as_ctrl_c_and_leaves_nothing(running: Running, number: signal.Signals) -> None:
+    running.supervisor.send_signal(number)
+    assert running.supervisor.wait(60) == 7
+    assert running.nothing_left()
+
+
+def test_a_killed_supervisor_ends_the_command(running: Running) -> None:
+    running.supervisor.kill()
+    assert running.supervisor.wait(60) == -signal.SIGKILL
+    assert wait_until(lambda: not alive(running.command))
+
+
+def test_a_killed_command_leaves_no_child_behind(running: Running) -> None:
+    os.kill(running.command, signal.SIGKILL)
+    assert running.supervisor.wait(60) == 128 + signal.SIGKILL
+    assert running.nothing_left()

@@ -38,7 +38,9 @@ class Platform:
     def lake(self) -> Lake:
         lake = Lake(self.settings.lake_url)
         if not lake.local:
-            raise ConfigurationError(f"PROCUREMENT_LAKE={lake.url} is no local folder, which is what the embedded profile keeps its lake in")
+            raise ConfigurationError(
+                f"PROCUREMENT_LAKE={lake.url} is no local folder, which is what the embedded profile keeps its lake in"
+            )
         return lake
 
     @cached_property

@@ -122,7 +122,9 @@ class Ledger:
                 (by, why, file.file_id),
             )
             if done.rowcount != 1:
-                raise ProcurementError(f"{file.file_name} of {file.run_date} is not in use any more: see `procurement files {file.run_date}`")
+                raise ProcurementError(
+                    f"{file.file_name} of {file.run_date} is not in use any more: see `procurement files {file.run_date}`"
+                )
 
     def _upsert(self, connection: psycopg.Connection, file: LedgerFile) -> None:
         changing = [c for c in _WRITTEN if c not in ("file_id", "feed", "run_date", "name")]

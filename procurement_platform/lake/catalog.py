@@ -100,7 +100,8 @@ class TableCatalog:
                     transaction.add_files([self._url(f) for f in files], snapshot_properties=dict(summary), check_duplicate_files=False)
         except CommitStateUnknownException as problem:
             raise UnknownOutcome(
-                f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; look at the table, then run the day again"
+                f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; "
+                "look at the table, then run the day again"
             ) from problem
         snapshot = iceberg.current_snapshot()
         if len(iceberg.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:

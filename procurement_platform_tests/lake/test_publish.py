@@ -80,7 +80,7 @@ def test_nothing_is_committed_when_the_lock_is_gone(publisher: Publisher, stage:
         ({"parts": ["bolt", None]}, "1 rows without part"),
         ({"parts": ["bolt"], "run_date": TUESDAY}, "holds run dates 2025-12-02 to 2025-12-02, not 2025-12-01"),
         (
-            {"parts": ["bolt"], "schema": pa.schema([("run_date", pa.date32()), ("part", pa.string()), ("amount", pa.float64())])},
+            {"parts": ["bolt"], "schema": PARTS.arrow.set(2, pa.field("amount", pa.float64()))},
             "amount is double and must be amount decimal128(18, 3)",
         ),
     ],

@@ -82,7 +82,7 @@ def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation
         pinned_table = pins[table.name]
         if not platform.lake.exists(pinned_table.path):
             raise InputGone(
-                f"{pinned_table.path}, the version of {table.name} pinned for this day, is gone: restore it, or run with --refresh-reference"
+                f"{pinned_table.path}, the {table.name} pinned for this day, is gone: restore it, or run with --refresh-reference"
             )
         found[table.name] = Relation({c.name: c.type for c in table.columns}, (platform.lake.path(pinned_table.path),))
     return found

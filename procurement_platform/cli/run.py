@@ -1,6 +1,7 @@
 """`procurement run`: one day."""
 
 import datetime as dt
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -89,4 +90,4 @@ def _command() -> str:
     own = Path(sys.executable).with_name("procurement")
     if shutil.which("procurement") or not own.is_file():
         return "procurement"
-    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
+    return shlex.quote(str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own))

@@ -1,5 +1,6 @@
 """The resource that every step shares: the run of its day. The lock it holds is freed with the run, or with the process."""
 
+import os
 from collections.abc import Iterator
 from datetime import date
 
@@ -86,7 +87,8 @@ def _fail_unless_whole(context: InitResourceContext, day: DayRun) -> None:
 
 
 def _warn_of_vanishing_instance(context: InitResourceContext) -> None:
-    if context.instance is not None and context.instance.is_ephemeral:
+    # Without DAGSTER_HOME Dagster's commands make an instance in a temporary folder, which does not call itself ephemeral.
+    if context.instance is not None and (context.instance.is_ephemeral or not os.environ.get("DAGSTER_HOME")):
         _warn(
             context,
             "This run's Dagster instance vanishes with it: its history will not show in the UI. "

@@ -41,13 +41,16 @@ RULES_OF: dict[str, tuple[Rule, ...]] = {
     "order_lines": LINE_RULES,
     "stock_lines": (*LINE_RULES, STOCK_LOGIC),
 }
+# Both for every asset of this step, directly or not: Dagster refuses a backfill of assets made together unless each is reached from one
+# root or each from several (TimeWindowPartitionsSubset compares by == without what != compares).
+REFERENCE = ("reference_markets", "reference_products")
 
 
 @dg.multi_asset(
     name="intake",
     specs=[
         *(
-            spec(f"raw_{feed.name}", f"{feed.doc} The bytes as sent, a ledger row per file.", ["reference_markets"], frozenset({"file"}))
+            spec(f"raw_{feed.name}", f"{feed.doc} The bytes as sent, a ledger row per file.", REFERENCE, frozenset({"file"}))
             for feed in FEEDS
         ),
         *(

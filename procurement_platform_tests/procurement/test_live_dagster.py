@@ -1,0 +1,299 @@
+"""The day by Dagster's own means: `procurement ui` (webserver and daemon) driven over GraphQL, and Dagster's own commands.
+
+One home and one UI for the whole module; each test has run dates of its own.
+"""
+
+import contextlib
+import datetime as dt
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from procurement_platform.database.embedded import stop
+from procurement_platform.instance import MODULE, prepare_dagster_home
+from procurement_platform.platform import Platform
+from procurement_platform.procurement import service
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.project import CHECKOUT
+from procurement_platform.quality.crashes import RunLog
+from procurement_platform.settings import Settings
+from procurement_platform_tests.procurement.shop import Shop, count, order
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+
+PATIENCE = 180  # seconds until what should happen counts as not happening, on a busy machine
+SETTLE = 3  # how long a run watches a fresh file: the time in which one is killed
+BIN = Path(sys.executable).parent
+SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": MODULE}
+MATERIALISE = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+BACKFILL_STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+RUN_STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+RUNS_OF = """
+query($date: String!) { runsOrError(filter: {tags: [{key: "dagster/partition", value: $date}]}) {
+    ... on Runs { results { runId status tags { key value } } } } }
+"""
+GROUP = 'query { assetNodes(group: {groupName: "procurement", %s}) { assetKey { path } } }'
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found | None], what: str) -> Found:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Live:
+    """A home in which markets put files, and the UI that works on it."""
+
+    shop: Shop
+    port: int
+    environment: Mapping[str, str]
+    log: Path
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """The first field of a GraphQL answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        with contextlib.closing(connection):
+            connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        assert answer.status == http.HTTPStatus.OK, text
+        data = json.loads(text)["data"]
+        found: dict[str, Any] = next(iter(data.values()))
+        return found
+
+    def is_up(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            return bool(self.assets())
+        return False
+
+    def assets(self) -> list[dict[str, Any]]:
+        """The group's assets as GraphQL selects them."""
+        selector = ", ".join(
+            f"{name}: {json.dumps(value)}" for name, value in (("repositoryName", "__repository__"), ("repositoryLocationName", MODULE))
+        )
+        nodes: Any = self.ask(GROUP % selector)
+        return [node["assetKey"] for node in nodes]
+
+    def materialise(self, day: dt.date) -> str:
+        """Materialises the group for a run date, as the UI's button does; the run's id."""
+        target = {**SELECTOR, "jobName": "__ASSET_JOB", "assetSelection": self.assets()}
+        tags = [{"key": "dagster/partition", "value": day.isoformat()}]
+        answer = self.ask(MATERIALISE, params={"selector": target, "mode": "default", "executionMetadata": {"tags": tags}})
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def ended(self, run_id: str) -> str:
+        """A run's status once it has ended."""
+        ended = ("SUCCESS", "FAILURE", "CANCELED")
+        return eventually(lambda: s if (s := self.ask(RUN_STATUS, id=run_id)["status"]) in ended else None, f"run {run_id}") or ""
+
+    def runs(self, day: dt.date) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask(RUNS_OF, date=day.isoformat())["results"]
+        return found
+
+    def send(self, day: dt.date, units: int = 5, *, fresh: bool = False, suffix: str = "") -> None:
+        """Puts a day's files into the inbox, a minute old unless they are to be fresh."""
+        noon = f"{day}T12:00:00Z"
+        lines = [order(f"{day}{suffix}-1", "A", units, ordered_at=noon), order(f"{day}{suffix}-2", "N", 1, ordered_at=noon)]
+        sent = [self.shop.put("orders", "DE", lines, day=day, suffix=suffix), self.shop.put("stock", "DE", [count("A", 1)], day=day)]
+        for path in sent if not fresh else ():
+            os.utime(path, (time.time() - 60, time.time() - 60))
+
+    def run(self, *command: object, home: Path | None = None, path: Path = CHECKOUT, ok: bool = True) -> str:
+        """Runs a command as a user would; what it wrote, standard error included."""
+        environment = {**self.environment, **({"PROCUREMENT_HOME": str(home)} if home else {})}
+        done = subprocess.run(
+            [str(BIN / str(command[0])), *map(str, command[1:])],
+            cwd=path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) is ok, done.stdout
+        return done.stdout
+
+    def outputs(self, day: dt.date) -> dict[str, bytes]:
+        """What buyers read of a day."""
+        return outputs(self.shop.platform.settings.home, day)
+
+
+def outputs(home: Path, day: dt.date) -> dict[str, bytes]:
+    folders = (home / "lake/output/supplier_orders" / day.isoformat(), home / f"lake/logs/exceptions/date={day}")
+    return {path.name: path.read_bytes() for folder in folders for path in sorted(folder.glob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    home = tmp_path_factory.mktemp("live")
+    settings = Settings(_env_file=None, home=home)
+    prepare_dagster_home(settings)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PROCUREMENT_", "DAGSTER_"))}
+    environment = {
+        **kept,
+        "PROCUREMENT_HOME": str(home),
+        "PROCUREMENT_SETTLE_SECONDS": str(SETTLE),
+        "PROCUREMENT_SENSOR_SECONDS": "1",
+        "PROCUREMENT_LATE_WINDOW_DAYS": "2",  # the sensor leaves the days of the other tests alone
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "DAGSTER_MODULE_NAME": MODULE,
+    }
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shop = Shop(Platform(settings))
+    shop.load()
+    log = home / "ui.log"
+    with log.open("wb") as output:
+        ui = subprocess.Popen([BIN / "procurement", "ui", "--port", str(port)], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)
+    made = Live(shop, port, environment, log)
+    try:
+        eventually(made.is_up, f"the UI, which says {log.read_text()}")
+        yield made
+    finally:
+        ui.send_signal(signal.SIGINT)
+        ui.wait(60)
+        shop.platform.close()
+        stop(settings)
+
+
+def by_command(live: Live, days: Sequence[dt.date], home: Path) -> dict[dt.date, dict[str, bytes]]:
+    """The same files run by `procurement backfill` in another home."""
+    shop = Shop(Platform(Settings(_env_file=None, home=home)))
+    shop.load()
+    try:
+        for feed in ("orders", "stock"):
+            for day in days:
+                source = live.shop.inbox / feed / day.isoformat()
+                target = shop.inbox / feed / day.isoformat()
+                target.mkdir(parents=True)
+                for path in source.iterdir():
+                    (target / path.name).write_bytes(path.read_bytes())
+                    os.utime(target / path.name, (time.time() - 60, time.time() - 60))
+        live.run("procurement", "backfill", days[0], days[-1], home=home)
+        return {day: outputs(home, day) for day in days}
+    finally:
+        shop.platform.close()
+        stop(shop.platform.settings)
+
+
+def test_a_day_and_a_backfill_by_the_ui_equal_the_commands_byte_for_byte(live: Live, tmp_path: Path) -> None:
+    days = [dt.date(2025, 6, 2) + dt.timedelta(days=n) for n in range(4)]
+    for number, day in enumerate(days):
+        live.send(day, 5 + 7 * number)
+    run_id = live.materialise(days[0])
+    answer = live.ask(BACKFILL, params={"assetSelection": live.assets(), "partitionNames": [day.isoformat() for day in days[1:]]})
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    expected = by_command(live, days, tmp_path / "other")
+    assert live.ended(run_id) == "SUCCESS"
+    over = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED", "COMPLETED")
+    status = eventually(lambda: s if (s := live.ask(BACKFILL_STATUS, id=answer["backfillId"])["status"]) in over else None, "the backfill")
+    assert status == "COMPLETED_SUCCESS"
+    assert {day: live.outputs(day) for day in days} == expected
+    assert all(set(files) == {"S1.csv", "exceptions.csv"} for files in expected.values())
+
+
+def test_a_late_file_runs_its_day_again(live: Live) -> None:
+    yesterday = live.shop.platform.settings.today() - dt.timedelta(days=1)
+    live.send(yesterday)
+    first = eventually(lambda: live.shop.platform.days.get(DOMAIN, yesterday), "the first run of the day")
+    live.send(yesterday, 500, suffix="__late")
+
+    def again() -> bool:
+        day = live.shop.platform.days.get(DOMAIN, yesterday)
+        return day is not None and day.run_id != first.run_id
+
+    eventually(again, "the run for the late file")
+    demand = {(r["market"], r["sku"]): r["gross_demand"] for r in service.demand(live.shop.platform, yesterday)}
+    assert demand["DE", "A"] == 5 + 500
+    tags = {t["key"]: t["value"] for run in live.runs(yesterday) for t in run["tags"] if t["key"].startswith("procurement/")}
+    assert tags["procurement/attempt"] == "1"
+
+
+def test_a_killed_run_is_noticed_told_and_gone_after_the_next(live: Live) -> None:
+    day = dt.date(2025, 7, 7)
+    live.send(day, fresh=True)
+    run_id = live.materialise(day)
+    os.kill(eventually(lambda: process_of(live, run_id), "the run to hold its day"), signal.SIGKILL)
+    assert live.ended(run_id) == "FAILURE"  # by the sensor: Dagster itself would say for hours that it runs
+    assert "PIPELINE_CRASH" in live.run("procurement", "exceptions", day, "--format", "csv")
+    eventually(lambda: b"PIPELINE_CRASH" in live.outputs(day).get("exceptions.csv", b""), "the crash in the report")
+    assert live.ended(live.materialise(day)) == "SUCCESS"
+    assert b"PIPELINE_CRASH" not in live.outputs(day)["exceptions.csv"]
+    assert [crash.run_id for crash in RunLog(live.shop.platform.database, DOMAIN).history(day)] == [run_id]
+
+
+def process_of(live: Live, run_id: str) -> int | None:
+    """The process that holds a run's day: the lock's connection says so."""
+    with live.shop.platform.database.transaction() as connection:
+        names = connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+    found = [m for (name,) in names if (m := re.match(rf"Dagster run {run_id[:8]} *, process (\d+)", name or ""))]
+    return int(found[0][1]) if found else None
+
+
+def test_runs_of_one_day_queue_and_another_day_runs_beside(live: Live) -> None:
+    day, other = dt.date(2025, 8, 4), dt.date(2025, 8, 11)
+    for each in (day, other):
+        live.send(each, fresh=True)
+    first, second, beside = live.materialise(day), live.materialise(day), live.materialise(other)
+    eventually(lambda: process_of(live, first) and process_of(live, beside), "both days at once")
+    busy = live.run("procurement", "run", day, ok=False)  # fails fast, and says who has the day
+    assert f"Dagster run {first[:8]}" in busy
+    assert live.ask(RUN_STATUS, id=second)["status"] in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED")
+    assert [live.ended(run_id) for run_id in (first, second, beside)] == ["SUCCESS"] * 3
+    assert RunLog(live.shop.platform.database, DOMAIN).history(day) == []
+
+
+DG = ("dg", "launch", "--assets", "group:procurement")
+MATERIALIZE = ("dagster", "asset", "materialize", "--select", "group:procurement")
+
+
+@pytest.mark.parametrize(
+    ("day", "command"),
+    [
+        pytest.param(dt.date(2025, 9, 1), DG, id="dg launch"),
+        pytest.param(dt.date(2025, 9, 8), (*MATERIALIZE, "-m", MODULE), id="dagster -m"),
+        pytest.param(dt.date(2025, 9, 15), MATERIALIZE, id="dagster in an activated shell"),
+    ],
+)
+def test_dagsters_own_commands_run_a_day(live: Live, day: dt.date, command: Sequence[str]) -> None:
+    live.send(day)
+    said = live.run(*command, "--partition", day)
+    assert "vanishes" not in said
+    assert set(live.outputs(day)) == {"S1.csv", "exceptions.csv"}
+    assert [run["status"] for run in live.runs(day)] == ["SUCCESS"]  # in the UI like any other
+
+
+def test_a_run_on_an_instance_that_vanishes_says_so(live: Live, tmp_path: Path) -> None:
+    day = dt.date(2025, 9, 22)
+    live.send(day)
+    bare = replace(live, environment={k: v for k, v in live.environment.items() if not k.startswith("DAGSTER_")})
+    said = bare.run(*MATERIALIZE, "-m", MODULE, "--partition", day, path=tmp_path)
+    assert "This run's Dagster instance vanishes with it" in said
+    assert set(live.outputs(day)) == {"S1.csv", "exceptions.csv"}
+    assert live.runs(day) == []
+
+
+def test_the_ui_writes_no_error_and_no_warning(live: Live) -> None:
+    assert [line for line in live.log.read_text().splitlines() if re.search("Traceback|Error|Warning:", line)] == []

@@ -71,27 +71,28 @@ def run_date_of(run: DagsterRun) -> dt.date | None:
     return parse_date(run.tags.get(PARTITION_TAG, "")) if ours else None
 
 
-def tell_crash(instance: DagsterInstance, run_date: dt.date, *, passed: bool) -> None:
-    """Stores the result of the PIPELINE_CRASH check of a run date, outside of any step."""
-    instance.report_runless_asset_event(
-        AssetCheckEvaluation(
-            asset_key=REPORT,
-            check_name=CRASH_CHECK,
-            passed=passed,
-            metadata={},
-            severity=AssetCheckSeverity.ERROR,
-            description="the day's last run succeeded" if passed else "the day's last run crashed: see its exceptions",
-            blocking=False,
-            partition=run_date.isoformat(),
-        )
+def tell_crash(instance: DagsterInstance, run: DagsterRun, *, passed: bool) -> None:
+    """Stores the result of the PIPELINE_CRASH check of a run's date, outside of any step.
+
+    It is told of the run. Dagster keeps one result of a partitioned check per date that belongs to no run, and refuses a second.
+    """
+    result = AssetCheckEvaluation(
+        asset_key=REPORT,
+        check_name=CRASH_CHECK,
+        passed=passed,
+        metadata={},
+        severity=AssetCheckSeverity.ERROR,
+        description="the day's last run succeeded" if passed else "the day's last run crashed: see its exceptions",
+        blocking=False,
+        partition=run.tags[PARTITION_TAG],
     )
+    event = DagsterEvent(DagsterEventType.ASSET_CHECK_EVALUATION.value, run.job_name, event_specific_data=result)
+    instance.report_dagster_event(event, run.run_id)
 
 
 def find_killed(platform: Platform, instance: DagsterInstance) -> list[dt.date]:
     """Notices killed runs: records each as its day's crash and tells the event log. Returns their run dates."""
     dates = [run_date for run_date, _ in notice_killed(platform)]
-    for run_date in dates:
-        tell_crash(instance, run_date, passed=False)
     mark_killed(platform, instance)
     return dates
 
@@ -100,10 +101,15 @@ def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date
     """Tells the event log of runs known to be killed: by itself it would say for hours that they run."""
     tags = {PARTITION_TAG: run_date.isoformat()} if run_date else {}
     runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING], tags=tags))
-    states = RunLog(platform.database, DOMAIN).states([run.run_id for run in runs]) if runs else {}
+    log = RunLog(platform.database, DOMAIN)
+    states = log.states([run.run_id for run in runs]) if runs else {}
     for run in runs:
-        if states.get(run.run_id) == "killed":
+        day = run_date_of(run)
+        if day is not None and states.get(run.run_id) == "killed":
             instance.report_run_failed(run, KILLED)
+            crash = log.standing_crash(day)
+            if crash is not None and crash.run_id == run.run_id:
+                tell_crash(instance, run, passed=False)
 
 
 def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> bool:
@@ -128,7 +134,7 @@ def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> b
         return True  # the run that holds the day will bring its report up to date
     with lock:
         if show_crash(platform, run_date):
-            tell_crash(instance, run_date, passed=False)
+            tell_crash(instance, run, passed=False)
     return True
 
 

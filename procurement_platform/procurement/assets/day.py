@@ -69,9 +69,9 @@ def _leave_traces(context: InitResourceContext, day: DayRun) -> None:
     instance = context.instance
     if day.failed or "published_day" not in day.done:  # which does the same for a day that it publishes
         show_crash(day.platform, day.run_date)
-    if instance is not None:
+    if instance is not None and context.run is not None:
         if day.failed or "exceptions" not in day.done:  # the same
-            tell_crash(instance, day.run_date, passed=not day.failed)
+            tell_crash(instance, context.run, passed=not day.failed)
         mark_killed(day.platform, instance, day.run_date)
 
 

@@ -3,9 +3,12 @@
 import csv
 import datetime as dt
 import io
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:  # PyArrow is slow to import, which commands that print little do without
+    import pyarrow as pa
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -31,20 +34,44 @@ def cell(value: object) -> str:
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A whole CSV file: a header, then the rows as they come, lines ended by a line feed."""
-    return _written(itertools.chain([columns], rows))
+    return csv_of_cells(columns, ([cell(value) for value in row] for row in rows))
 
 
 def csv_line(values: Sequence[object]) -> bytes:
     """One line of a CSV file, for rows that come one at a time."""
-    return _written([values])
+    return csv_of_cells([cell(value) for value in values], ())
 
 
-def _written(rows: Iterable[Sequence[object]]) -> bytes:
+def csv_of_cells(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """A whole CSV file of rows that are cells already (`cell`, `cells`)."""
+    lines = [columns, *rows]
     text = io.StringIO(newline="")
-    plain = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:
-        cells = [cell(value) for value in row]
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    if "\r" in text.getvalue():
         # Python before 3.13 does not quote a lone carriage return, and readers take it for the end of a line.
-        (quoting if any("\r" in each for each in cells) else plain).writerow(cells)
+        text = io.StringIO(newline="")
+        plain, quoting = csv.writer(text, lineterminator="\n"), csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for line in lines:
+            (quoting if any("\r" in each for each in line) else plain).writerow(line)
     return text.getvalue().encode()
+
+
+def cells(table: "pa.Table") -> Iterator[tuple[str, ...]]:
+    """A table's rows as CSV cells, the same that `cell` makes of each value, worked out a column at a time."""
+    return zip(*(_column(column) for column in table.columns), strict=True)
+
+
+def _column(column: Any) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, compute = column.type, cast("Any", pc)
+    if pa.types.is_string(kind):
+        formula = compute.match_substring_regex(column, r"^[=+\-@\t\r]")
+        column = compute.if_else(formula, compute.binary_join_element_wise("'", column, ""), column)
+    elif pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_date(kind):
+        column = column.cast(pa.string())
+    else:
+        return [cell(value) for value in column.to_pylist()]
+    shown: list[str] = column.fill_null("").to_pylist()
+    return shown

@@ -3,11 +3,12 @@ import datetime as dt
 import io
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.csvs import FORMULA_STARTS, cell, csv_bytes
+from procurement_platform.csvs import FORMULA_STARTS, cell, cells, csv_bytes, csv_of_cells
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,23 @@ def test_what_is_written_reads_back(rows: list[tuple[str, Decimal]]) -> None:
 
 def test_a_header_alone_is_a_file() -> None:
     assert csv_bytes(("a", "b"), []) == b"a,b\n"
+
+
+TEXTS = st.one_of(st.none(), st.text(st.characters(codec="utf-8")), st.sampled_from([f"{start}x" for start in FORMULA_STARTS]))
+VALUES = st.tuples(
+    TEXTS,
+    st.none() | st.decimals(-(10**14), 10**14, places=3),
+    st.none() | st.decimals(-(10**30), 10**30, places=4),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.none() | st.dates(),
+    st.none() | st.booleans(),
+)
+KINDS = (pa.string(), pa.decimal128(18, 3), pa.decimal128(38, 4), pa.int64(), pa.date32(), pa.bool_())
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_a_table_by_columns_is_the_same_csv_as_value_by_value(rows: list[tuple[object, ...]]) -> None:
+    names = [f"c{place}" for place in range(len(KINDS))]
+    columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(KINDS)]
+    table = pa.table(columns, names=names)
+    assert csv_of_cells(names, cells(table)) == csv_bytes(names, [list(row.values()) for row in table.to_pylist()])

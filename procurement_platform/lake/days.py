@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from psycopg.types.json import Jsonb
@@ -44,8 +44,16 @@ class Days:
 
     def put(self, run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
         """Writes a file into its run's folder. Nobody reads it before the day that names it is published."""
-        self._lake.write(run_path, data)
-        return _describe(run_path, stable, data, rows)
+        return self.put_all([(run_path, stable, data, rows)])[0]
+
+    def put_all(self, files: Iterable[tuple[str, str, bytes, int]]) -> list[ManifestFile]:
+        """Writes files into their run's folder, each as `put` takes it: put on disk together, which is faster for many."""
+        described = []
+        for run_path, stable, data, rows in files:
+            self._lake.write(run_path, data, lasting=False)
+            described.append(_describe(run_path, stable, data, rows))
+        self._lake.sync(self._lake.path(file.path) for file in described)
+        return described
 
     def describe(self, run_path: str, stable: str, rows: int) -> ManifestFile:
         """A file that an earlier step put into its run's folder, for the manifest."""
@@ -116,7 +124,7 @@ class Days:
         wanted = {file.stable for file in day.manifest}
         for file in day.manifest:
             if not self._same(file):
-                self._lake.write(file.stable, self.read(file))
+                self._lake.write(file.stable, self.read(file), lasting=False)  # what a power cut takes, the next run mends
                 mended.append(file.stable)
         for folder in folders:
             for name in self._lake.files(folder):

@@ -70,18 +70,21 @@ class Lake:
         data: bytes = self.fs.cat_file(self.path(relative))
         return data
 
-    def write(self, relative: str, data: bytes) -> None:
-        """Writes a whole file, in one step for its readers: beside it first, then renamed over it."""
+    def write(self, relative: str, data: bytes, *, lasting: bool = True) -> None:
+        """Writes a whole file, in one step for its readers: beside it first, then renamed over it.
+
+        Not `lasting`: the caller sees to it that it outlasts a power cut (`sync`), or need not.
+        """
         path = PurePosixPath(self.path(relative))
         beside = str(path.with_name(f".{path.name}.{uuid4().hex[:8]}.part"))
         self.fs.makedirs(str(path.parent), exist_ok=True)
         try:
             with self.fs.open(beside, "wb") as file:
                 file.write(data)
-                if self.local:
+                if self.local and lasting:
                     file.flush()
                     os.fsync(file.fileno())
-            self._rename(beside, str(path))
+            self._rename(beside, str(path), lasting=lasting)
         except BaseException:
             if self.fs.exists(beside):
                 self.fs.rm_file(beside)
@@ -116,10 +119,11 @@ class Lake:
         for folder in folders:
             _fsync(folder)
 
-    def _rename(self, source: str, target: str) -> None:
+    def _rename(self, source: str, target: str, *, lasting: bool = True) -> None:
         if self.local:
             Path(source).replace(target)
-            _fsync(str(Path(target).parent))
+            if lasting:
+                _fsync(str(Path(target).parent))
         else:
             if self.fs.exists(target):
                 self.fs.rm_file(target)

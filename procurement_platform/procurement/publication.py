@@ -2,14 +2,13 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
 
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from procurement_platform.csvs import csv_bytes
+from procurement_platform.csvs import cells, csv_of_cells
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError
@@ -127,15 +126,16 @@ def _supplier_files(run: DayRun) -> list[ManifestFile]:
     check_supplier_orders(orders)
     folder = orders_folder(run.run_date)
     run.platform.registry.stage("published_day", run.run_date, run.run_id, (f"{folder}/{run.run_id}/csv",))
-    files: list[ManifestFile] = []
-    for supplier, lines in groupby(orders.to_pylist(), key=itemgetter("supplier_id")):
-        own: list[Mapping[str, object]] = list(lines)
-        name = supplier_file_name(str(supplier))
-        if any(f.stable == f"{folder}/{name}" for f in files):
+    files = []
+    stable: set[str] = set()
+    for supplier, lines in groupby(zip(orders["supplier_id"].to_pylist(), cells(orders.select(ORDER_COLUMNS)), strict=True), itemgetter(0)):
+        own = [line for _, line in lines]
+        name = supplier_file_name(supplier)
+        if name in stable:
             raise ProcurementError(f"two suppliers' files would be named {name}: rename supplier {supplier} in the reference")
-        data = csv_bytes(ORDER_COLUMNS, ([line[c] for c in ORDER_COLUMNS] for line in own))
-        files.append(run.platform.days.put(f"{folder}/{run.run_id}/csv/{name}", f"{folder}/{name}", data, len(own)))
-    return files
+        stable.add(name)
+        files.append((f"{folder}/{run.run_id}/csv/{name}", f"{folder}/{name}", csv_of_cells(ORDER_COLUMNS, own), len(own)))
+    return run.platform.days.put_all(files)
 
 
 def _report_file(run: DayRun, run_id: str, rows: int) -> ManifestFile:

@@ -9,6 +9,7 @@ import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
 from zoneinfo import available_timezones
@@ -177,7 +178,7 @@ def _narrow_text(text: pl.Series, column: ReferenceColumn) -> Iterator[tuple[pl.
     elif column.form == "currency":
         yield _only(text, text.is_in(CURRENCIES)), "is no ISO 4217 currency code; write one such as EUR"
     elif column.form == "timezone":
-        yield _only(text, text.is_in(available_timezones())), "is no IANA time zone; write one such as Europe/Berlin"
+        yield _only(text, text.is_in(_zones())), "is no IANA time zone; write one such as Europe/Berlin"
     elif column.form == "time":
         yield _only(text, text.str.contains(r"^(?:[01]\d|2[0-3]):[0-5]\d$")), "is no time of day; write it like 06:00"
     elif column.form in _CODES:
@@ -187,6 +188,20 @@ def _narrow_text(text: pl.Series, column: ReferenceColumn) -> Iterator[tuple[pl.
     else:
         yield _only(text, text.str.len_chars() <= MAX_TEXT), f"is longer than {MAX_TEXT} characters; shorten it"
         yield _only(text, ~text.str.contains(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")), "has a line break or control character; remove it"
+
+
+@lru_cache(maxsize=1)
+def _zones() -> tuple[str, ...]:
+    """The time zones that times can be converted with: of the IANA's names for all but what is no zone (`Factory`, `localtime`)."""
+    return tuple(sorted(filter(_converts, available_timezones())))
+
+
+def _converts(zone: str) -> bool:
+    try:
+        pl.select(pl.lit(0).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone))
+    except pl.exceptions.ComputeError:
+        return False
+    return True
 
 
 def _bounded(numbers: pl.Series, column: ReferenceColumn) -> tuple[pl.Series, str]:

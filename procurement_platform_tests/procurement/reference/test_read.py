@@ -3,7 +3,9 @@
 import datetime as dt
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +141,8 @@ def test_a_bad_cell_is_told_with_row_column_value_and_remedy(tmp_path: Path, col
         ("currency", "XYZ", "is no ISO 4217 currency code; write one such as EUR"),
         ("timezone", "Berlin", "is no IANA time zone; write one such as Europe/Berlin"),
         ("timezone", "../../etc/passwd", "is no IANA time zone; write one such as Europe/Berlin"),
+        ("timezone", "Factory", "is no IANA time zone; write one such as Europe/Berlin"),
+        ("timezone", "localtime", "is no IANA time zone; write one such as Europe/Berlin"),
         ("orders_cutoff", "24:00", "is no time of day; write it like 06:00"),
         ("orders_cutoff", "6", "is no time of day; write it like 06:00"),
         ("sends_orders", "maybe", "is neither true nor false"),
@@ -154,6 +158,19 @@ def test_a_bad_market_cell_is_told(tmp_path: Path, column: str, value: str, what
     assert problem.startswith(f"markets.csv row 1, {column} ")
     assert problem.endswith(what)
     assert len(problem) < 240
+
+
+def test_every_time_zone_that_is_taken_converts(tmp_path: Path) -> None:
+    zones = sorted(available_timezones())
+    rows = "".join(f"M{number},x,EUR,{zone}\n" for number, zone in enumerate(zones))
+    file = read(tmp_path, MARKETS, f"market,name,currency,timezone\n{rows}")
+    taken = file.frame["timezone"].drop_nulls().to_list()
+    assert {"UTC", "Europe/Berlin", "Asia/Kathmandu", "Etc/GMT+5"} <= set(taken)
+    assert set(zones) - set(taken) <= {"Factory", "localtime", "posixrules"}
+    noon = dt.datetime(2025, 12, 20, 12, tzinfo=dt.UTC)
+    for zone in taken:
+        local = pl.Series([noon]).dt.convert_time_zone(zone).dt.replace_time_zone(None).item()
+        assert local == noon.astimezone(ZoneInfo(zone)).replace(tzinfo=None), zone
 
 
 @pytest.mark.parametrize("text", ["true", "TRUE", "t", "yes", "1", "false", "False", "no", "0", ""])

@@ -25,7 +25,7 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class UnfitFile:
-    """Something in the inbox that is no market file; `file_name` can be shown as it is; `reason` says what to do."""
+    """Something in the inbox that is not taken; `file_name` can be shown as it is; `reason` says why, and what to do where need be."""
 
     feed: str
     run_date: dt.date
@@ -38,11 +38,15 @@ class UnfitFile:
 
 @dataclass(frozen=True)
 class Scan:
-    """`files` are settled and to be taken; `growing` changed while they were watched; `unfit` cannot be taken. All by file name."""
+    """`files` are settled and to be taken; `growing` changed while they were watched; `unfit` cannot be taken. All by file name.
+
+    `replaced` are market files in whose place a newer one of the same identity in another format is taken: nothing is wrong with them.
+    """
 
     files: tuple[FoundFile, ...] = ()
     growing: tuple[FoundFile, ...] = ()
     unfit: tuple[UnfitFile, ...] = ()
+    replaced: tuple[UnfitFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def scan(
 
     Files younger than `settle_seconds` (or dated in the future) are waited for once, `settle_seconds` for all of them; those
     whose size or time changed meanwhile are `growing`. Of two files with one identity (`DE.csv`, `DE.avro`) the newest counts, by
-    time, then name.
+    time, then name, and replaces the others.
     """
     folder = f"{_local(inbox)}/{feed}/{run_date.isoformat()}"
     entries = {entry.name: entry for entry in _entries(folder)}
@@ -97,26 +101,26 @@ def scan(
         else:
             found = FoundFile(identity, entry.path, entry.size, entry.modified_at)
             (growing if entry.name in unsettled else files).append(found)
-    files, rivals = _newest(files)
-    return Scan(tuple(files), tuple(growing), tuple(sorted((*unfit, *rivals), key=lambda each: each.file_name)))
+    files, replaced = _newest(files)
+    return Scan(tuple(files), tuple(growing), tuple(sorted(unfit, key=lambda each: each.file_name)), tuple(replaced))
 
 
 def _newest(files: Iterable[FoundFile]) -> tuple[list[FoundFile], list[UnfitFile]]:
-    """One file per identity, and the others with the reason they do not count."""
+    """One file per identity, and the others with the name of the one that counts. Both by file name where the files are."""
     kept: dict[str, FoundFile] = {}
     for file in sorted(files, key=lambda each: (each.modified_at, each.identity.file_name)):
         kept[file.identity.name] = file
-    rivals = []
+    replaced = []
     for file in files:
         winner = kept[file.identity.name]
         if winner is not file:
             entry = _Entry(file.identity.file_name, file.path, file.size, file.modified_at.timestamp())
             reason = (
-                f"{file.identity.file_name} and {winner.identity.file_name} are the same file by name, and the newer one counts: "
-                f"remove one, or give it a __suffix if both belong to the day"
+                f"{winner.identity.file_name} counts in place of {file.identity.file_name}: they are the same file by name, and it is the "
+                f"newer one; give one a __suffix if both belong to the day"
             )
-            rivals.append(replace(_unfit(file.identity.feed, file.identity.run_date, entry, reason), modified_at=file.modified_at))
-    return sorted(kept.values(), key=lambda each: each.identity.file_name), rivals
+            replaced.append(replace(_unfit(file.identity.feed, file.identity.run_date, entry, reason), modified_at=file.modified_at))
+    return sorted(kept.values(), key=lambda each: each.identity.file_name), replaced
 
 
 def _unfit(feed: str, run_date: dt.date, entry: _Entry, reason: str) -> UnfitFile:

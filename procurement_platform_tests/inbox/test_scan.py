@@ -107,10 +107,21 @@ def test_of_two_files_with_one_identity_the_newest_counts(folder: Path, clock: C
     put(folder, "DE__late.avro", age=60)
     found = look(folder, clock)
     assert names(found.files) == ["DE.csv", "DE__late.avro"]
-    [rival] = found.unfit
-    assert rival.file_name == "DE.avro"
-    assert "DE.csv are the same file by name" in rival.reason
-    assert "__suffix" in rival.reason
+    assert found.unfit == ()
+    [replaced] = found.replaced
+    assert (replaced.feed, replaced.run_date, replaced.file_name, replaced.path) == ("orders", DAY, "DE.avro", str(folder / "DE.avro"))
+    assert (replaced.size, replaced.modified_at) == (1, dt.datetime.fromtimestamp(NOW - 60, dt.UTC))
+    assert replaced.reason.startswith("DE.csv counts in place of DE.avro: ")
+    assert "__suffix" in replaced.reason
+
+
+def test_the_newest_replaces_all_others_and_leaves_the_unfit_alone(folder: Path, clock: Clock) -> None:
+    for age, name in enumerate(("DE.csv", "DE.parquet", "DE.avro", "DE.xlsx"), 10):
+        put(folder, name, age=age)
+    found = look(folder, clock)
+    assert names(found.files) == ["DE.csv"]
+    assert [each.file_name for each in found.replaced] == ["DE.avro", "DE.parquet"]
+    assert [each.file_name for each in found.unfit] == ["DE.xlsx"]
 
 
 def test_of_two_files_of_one_age_the_last_name_counts(folder: Path, clock: Clock) -> None:

@@ -35,11 +35,12 @@ class Rule:
 class Checked:
     """A batch after the contract: `lines` has `row_number` and a column per field; `quarantine` what its table holds of a row.
 
-    `other_market` counts the rows that name another market than the file.
+    `own_market` counts the rows that name the file's market, `other_market` those that name another.
     """
 
     lines: pl.DataFrame
     quarantine: pl.DataFrame
+    own_market: int
     other_market: int
 
 
@@ -86,19 +87,21 @@ class Checker:
         rules = [(name, rule) for name, each in self._rules.items() if suspects[name] for rule in each]
         broken = self._broken(batch)
         if not rules:
-            return Checked(self._lines(frame), broken, 0)
+            return Checked(self._lines(frame), broken, frame.height, 0)
         flags = [f"!{index}" for index in range(len(rules))]
         frame = frame.with_columns(rule.breaks.fill_null(value=False).alias(flag) for flag, (_, rule) in zip(flags, rules, strict=True))
         bad = frame.select(pl.any_horizontal(flags).alias("bad")).to_series()
         if not bad.any():
-            return Checked(self._lines(frame), broken, 0)
+            return Checked(self._lines(frame), broken, frame.height, 0)
         flagged = [(flag, name, rule) for flag, (name, rule) in zip(flags, rules, strict=True)]
         # The market's own rule is the last of its field's.
         market = [flag for flag, name, _ in flagged if name == self.contract.market.name][-1:]
         quarantine = self._quarantine(frame.filter(bad), flagged, as_json(batch.whole(bad.arg_true())))
+        named = frame[self._readings[self.contract.market.name].target]
         return Checked(
             self._lines(frame.filter(~bad)),
             pl.concat([quarantine, broken]).sort("row_number") if broken.height else quarantine,
+            int((named == self._task.market).sum()) if market else frame.height,
             int(frame[market[0]].sum()) if market else 0,
         )
 
@@ -132,12 +135,14 @@ class Checker:
         return pl.when(~pl.any_horizontal(flags)).then(value) if flags else value
 
     def _broken(self, batch: Batch) -> pl.DataFrame:
+        # Cells may have slipped in a row that is broken: only what is a product is taken for one.
+        sku = pl.Series([each.cells.get(self.columns[self.contract.sku.name]) for each in batch.broken], dtype=pl.String)
         return pl.DataFrame(
             {
                 "row_number": [each.row_number for each in batch.broken],
                 "rule": [INVALID_ROW] * len(batch.broken),
                 "reasons": [each.reason for each in batch.broken],
-                "sku": [None] * len(batch.broken),
+                "sku": sku.set(~sku.is_in(self._products), None),
                 "quantity": [None] * len(batch.broken),
                 "row": [each.sent for each in batch.broken],
             },

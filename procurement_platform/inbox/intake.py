@@ -16,8 +16,29 @@ from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 _PIECE = 4 * 1024 * 1024
 
 
-class Unsettled(Exception):
+class NotTaken(Exception):
+    """A file whose bytes could not be had."""
+
+    def outcome(self, task: DecodeTask) -> DecodeOutcome:
+        raise NotImplementedError
+
+
+class Unsettled(NotTaken):
     """The file changed or went away while it was read."""
+
+    def outcome(self, task: DecodeTask) -> DecodeOutcome:
+        return DecodeOutcome("unsettled", f"{task.file_name} changed while it was read")
+
+
+class Unreadable(NotTaken):
+    """The platform may not read the file."""
+
+    def outcome(self, task: DecodeTask) -> DecodeOutcome:
+        """A rejection. Of content nobody knows the reason's own hash stands for the content's, so that every run gives the same id."""
+        reason = f"cannot be read ({self}): give the platform read access"
+        sha256 = hashlib.sha256(reason.encode()).hexdigest()
+        identifier = file_id(task.feed, task.run_date, task.name, sha256)
+        return DecodeOutcome("rejected", f"{task.feed} {task.run_date} {task.file_name} {reason}", sha256, 0, identifier)
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,7 @@ def take(task: DecodeTask) -> Taken:
 
     Raises:
         Unsettled: it changed meanwhile, is gone, or is no regular file any more.
+        Unreadable: the platform has no right to read it.
     """
     digest = hashlib.sha256()
     size = 0
@@ -82,30 +104,41 @@ def take(task: DecodeTask) -> Taken:
 
 
 def unfinished(folder: str, task: DecodeTask) -> Path:
-    """The name under which something for a task stands in a folder until it is whole."""
-    return Path(folder) / f".{safe_name(task.file_name)}.tmp"
+    """The name under which something for a task stands in a folder until it is whole: one of its own for each file name."""
+    exact = hashlib.sha256(task.file_name.encode()).hexdigest()[:16]  # `a b` and `a+b` are alike as safe names
+    return Path(folder) / f".{safe_name(task.file_name)}.{exact}.tmp"
+
+
+def clear(task: DecodeTask) -> None:
+    """Removes what a decoding process that died left half done."""
+    for folder in (task.raw_folder, task.lines_folder, task.quarantine_folder):
+        if folder is not None:
+            unfinished(folder, task).unlink(missing_ok=True)
 
 
 def give_up(task: DecodeTask, reason: str) -> DecodeOutcome:
     """Rejects a file whose decoding process died: the bytes are kept, what it left half done is removed."""
-    for folder in (task.lines_folder, task.quarantine_folder):
-        unfinished(folder, task).unlink(missing_ok=True)
+    clear(task)
     try:
         return take(task).reject(task, reason)
-    except Unsettled:
-        return DecodeOutcome("unsettled", f"{task.file_name} changed while it was read")
+    except NotTaken as problem:
+        return problem.outcome(task)
 
 
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
-    """A source and its size; raises Unsettled where it is not there or changed by the time the caller is done."""
+    """A source and its size; raises NotTaken where it is not there, not ours to read, or changed by the time the caller is done."""
     if "://" in source:
         import fsspec
 
         files, path = fsspec.core.url_to_fs(source)
         try:
-            size = int(files.size(path))
-            with files.open(path, "rb", cache_type="none") as file:
+            try:
+                size = int(files.size(path))
+                opened = files.open(path, "rb", cache_type="none")
+            except PermissionError as problem:
+                raise Unreadable(problem.strerror or "no permission") from problem
+            with opened as file:
                 yield file, size
         except FileNotFoundError:
             raise Unsettled from None
@@ -113,6 +146,8 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     try:
         # A link put in the file's place since the scan is not followed, and a pipe does not block.
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as problem:
+        raise Unreadable(problem.strerror) from problem
     except OSError as problem:
         raise Unsettled from problem
     with os.fdopen(descriptor, "rb", buffering=0) as file:

@@ -25,7 +25,7 @@ from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
 from procurement_platform.inbox.decoders import open_decoder
 from procurement_platform.inbox.identity import safe_name
-from procurement_platform.inbox.intake import Taken, Unsettled, take, too_large, unfinished
+from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
@@ -41,8 +41,8 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     begun = time.perf_counter()
     try:
         taken = take(task)
-    except Unsettled:
-        return DecodeOutcome("unsettled", f"{task.file_name} changed while it was read")
+    except NotTaken as problem:
+        return problem.outcome(task)
     taken_at = time.perf_counter()
     try:
         outcome = _Pass(task, taken).run()
@@ -81,13 +81,13 @@ class _Pass:
         folder = task.quarantine_folder
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
-        self._other_market = 0
+        self._own_market = self._other_market = 0
 
     def run(self) -> DecodeOutcome:
         try:
             self._rows()
             rows = self._lines.rows + self._quarantine.rows
-            self._own_market(rows)
+            self._has_own_market()
             lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
         except BaseException:
             self._lines.discard()
@@ -112,16 +112,21 @@ class _Pass:
             seconds=self._seconds,
         )
 
-    def _own_market(self, rows: int) -> None:
-        if rows and self._other_market == rows:
-            market = self._task.market
-            raise InvalidFile(f"has no row for {market}: all {rows} rows name another market; send it under its own market's name")
+    def _has_own_market(self) -> None:
+        """Rows that name no market, or cannot be read at all, say nothing about whose file it is."""
+        if self._other_market and not self._own_market:
+            rows, unnamed = self._other_market, self._lines.rows + self._quarantine.rows - self._other_market
+            beside = f" ({unnamed} more name none that can be read)" if unnamed else ""
+            raise InvalidFile(
+                f"has no row for {self._task.market}: all {rows} rows name another market{beside}; send it under its own market's name"
+            )
 
     def _rows(self) -> None:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
         for batch in self._decoder.batches(set(self._checker.columns.values())):
             self._tick("decode")
             checked = self._checker.check(batch)
+            self._own_market += checked.own_market
             self._other_market += checked.other_market
             self._quantity[0] += _total(checked.lines[measure])
             self._quantity[1] += _total(checked.quarantine["quantity"])
@@ -205,8 +210,10 @@ def _limit_memory(memory_mib: int) -> None:
 def _limit_time(task: DecodeTask) -> None:
     """A file that makes a decoder turn for ever ends the process, which its parent then sees."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    source = Path(task.source)
-    size = source.stat().st_size if source.is_file() else task.limits.max_file_bytes
+    try:
+        size = Path(task.source).stat().st_size
+    except OSError:  # a URL, or gone, or not ours to look at: what comes of it is seen when it is read
+        size = task.limits.max_file_bytes
     seconds = int(used.ru_utime + used.ru_stime) + _CPU_SECONDS + size // _CPU_BYTES
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 

@@ -65,6 +65,53 @@ def test_every_row_is_another_markets(desk: Desk, form: str) -> None:
     assert "no row for DE: all 30 rows name another market" in reason
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_broken_row_does_not_hide_that_every_row_is_another_markets(desk: Desk, form: str) -> None:
+    reason = rejected(desk, WRITERS[form]([order(number, market="FR") for number in range(30)]) + b"{broken\n", form)
+    assert "no row for DE: all 30 rows name another market (1 more name none that can be read); send it under" in reason
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_rows_without_a_market_do_not_hide_it_either(desk: Desk, form: str) -> None:
+    reason = rejected(desk, WRITERS[form]([order(number, market="FR" if number else " ") for number in range(30)]), form)
+    assert "all 29 rows name another market (1 more name none" in reason
+
+
+def test_one_row_of_its_own_makes_it_the_markets_file(desk: Desk) -> None:
+    """Also a row that is quarantined: it was sent for the market."""
+    rows = [order(number, market="FR") for number in range(30)]
+    outcome = desk.decode(csv_bytes([*rows, order(31, quantity=Decimal(0))]), "csv")
+    assert (outcome.status, outcome.accepted, outcome.quarantined) == ("accepted", 0, 31)
+    blank = desk.decode(csv_bytes([order(1, market=""), order(2, market="")]), "csv", name="DE__blank")
+    assert (blank.status, blank.quarantined) == ("accepted", 2)
+
+
+def test_broken_rows_keep_a_product_that_can_be_told(desk: Desk) -> None:
+    header, first, *rest = csv_bytes([stock(number) for number in range(1, 5)]).decode().splitlines()
+    slipped = rest[1].replace("DE,", "DE,x,", 1)
+    content = "\n".join([header, first, rest[0] + ",more", slipped, rest[2].rsplit(",", 2)[0], "DE"])
+    outcome = desk.decode(content.encode(), "csv", feed=STOCK)
+    assert outcome.accepted == 1
+    assert [(row["row_number"], row["sku"], row["quantity"]) for row in desk.quarantine(outcome)] == [
+        (2, "SKU-3", None),
+        (3, None, None),
+        (4, "SKU-5", None),
+        (5, None, None),
+    ]
+
+
+def test_broken_lines_of_json_keep_a_product_that_can_be_told(desk: Desk) -> None:
+    lines = jsonl([stock(number) for number in range(1, 6)]).decode().splitlines()
+    lines[1] = lines[1].replace('"10"', "[10]")
+    lines[2] = lines[2].replace("{", '{"sku": "SKU-1", ')
+    lines[3] = lines[3].replace('"10"', "[10]").replace("SKU-5", "NONE")
+    lines[4] = lines[4].replace('"10"', "[10]").replace("SKU-1", "SKU-OLD")
+    outcome = desk.decode("\n".join([*lines, "[]", '{"sku']).encode(), "jsonl", feed=STOCK)
+    assert outcome.accepted == 1
+    told = {row["row_number"]: row["sku"] for row in desk.quarantine(outcome)}
+    assert told == {2: "SKU-3", 3: None, 4: None, 5: None, 6: None, 7: None}
+
+
 def test_floats_are_refused_for_quantities(desk: Desk) -> None:
     schema = SCHEMA | {"fields": [field | {"type": "double"} if field["name"] == "quantity" else field for field in SCHEMA["fields"]]}
     reason = rejected(desk, avro([order(quantity=2.5)], schema=schema), "avro")

@@ -3,7 +3,7 @@
 A decoder is made for one file, tells its columns and their types, and then yields batches of the columns asked for.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,11 +19,12 @@ SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A row that could not be read at all. `sent` is what there is of it, as JSON."""
+    """A row that could not be read as one. `sent` is what there is of it, as JSON; `cells` what stands where a column's text would."""
 
     row_number: int
     reason: str
     sent: str
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

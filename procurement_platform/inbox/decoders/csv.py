@@ -149,7 +149,8 @@ class CsvDecoder:
         width, extra = len(self._names), range(len(self._names) + 1, len(record) + 1)
         told = f"has {len(record)} cells and the header {width}"
         remedy = f"send one cell per column, and quote those that hold {self._delimiter!r}"
-        return BrokenRow(number, f"{told}: {remedy}", _sent(dict(zip([*self._names, *map(str, extra)], record, strict=False))))
+        cells = dict(zip([*self._names, *map(str, extra)], record, strict=False))
+        return BrokenRow(number, f"{told}: {remedy}", _sent(cells), cells)
 
 
 @dataclass(frozen=True)

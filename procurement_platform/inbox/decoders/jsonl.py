@@ -60,7 +60,7 @@ class JsonLinesDecoder:
                 lines.append(line)
             else:
                 sent = json.dumps({"line": line[: 4 * SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]})
-                broken.append(BrokenRow(number, reason, sent))
+                broken.append(BrokenRow(number, reason, sent, _cells(row, line, wanted) if isinstance(row, dict) else {}))
             size += len(line) + _ROW_BYTES
             if size > _BATCH_BYTES:
                 yield self._batch(rows, numbers, lines, broken, wanted)
@@ -118,6 +118,11 @@ def _unusable(row: dict[str, Any], line: bytes, wanted: list[str]) -> str | None
             if kind in _NO_TEXT:
                 return f"{key} is {'an object' if kind is dict else 'a list' if kind is list else 'true or false'}: send text or a number"
     return None
+
+
+def _cells(row: dict[str, Any], line: bytes, wanted: list[str]) -> dict[str, str]:
+    """What an unusable object has of the columns; nothing where a key is there twice, since nobody can say which one is meant."""
+    return {} if _twice(line) else {key: text for key in wanted if (text := _text(row.get(key)))}
 
 
 def _twice(line: bytes) -> str | None:

@@ -15,7 +15,7 @@ from typing import IO, Self, cast
 
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
-from procurement_platform.inbox.intake import give_up
+from procurement_platform.inbox.intake import clear, give_up
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
 
@@ -23,6 +23,7 @@ _WORTH_ANOTHER_BYTES = 8 * 1024 * 1024  # less than this is decoded sooner than 
 _SECONDS_TO_END = 5.0
 _FAILURES_TAKEN = 3
 _LAST_WORDS_BYTES = 4096
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # no file does this to its decoder: the kernel short of memory does, or a person
 _ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",  # one file, one processor: files are what runs side by side
     "OMP_NUM_THREADS": "1",
@@ -55,7 +56,11 @@ class DecoderPool:
     def run(self, tasks: Iterable[DecodeTask]) -> Iterator[DecodeOutcome]:
         """Decodes the files, the biggest first; outcomes come in the order of the tasks, each as soon as those before it are there.
 
-        A process that dies over a file rejects that file and no other. Leaving the iterator early ends what is under way.
+        A process that dies over a file rejects that file and no other. One that is killed, as the machine does when memory runs out, says
+        nothing about its file: that is decoded once more, alone. Leaving the iterator early ends what is under way.
+
+        Raises:
+            ProcurementError: the machine keeps a file from being decoded; nothing is known of the file then.
         """
         listed = list(tasks)
         with self._lock:
@@ -69,9 +74,7 @@ class DecoderPool:
     def close(self) -> None:
         """Ends the processes."""
         with self._lock:
-            for process in self._idle:
-                process.close()
-            self._idle.clear()
+            self._end_idle()
 
     def __enter__(self) -> Self:
         return self
@@ -83,11 +86,16 @@ class DecoderPool:
         sizes = [_size(task) for task in tasks]
         waiting = [(-size, index) for index, size in enumerate(sizes)]
         heapq.heapify(waiting)
+        killed: list[int] = []
         done: dict[int, DecodeOutcome] = {}
         for index in range(len(tasks)):
             while index not in done:
-                self._hand_out(tasks, waiting)
-                done.update(self._collect(tasks, waiting))
+                if self._busy or waiting:
+                    self._hand_out(tasks, waiting)
+                else:  # all that is left are files whose processes were killed
+                    self._end_idle()
+                    self._give(_Process(self._memory_mib), killed.pop(0), tasks, alone=True)
+                done.update(self._collect(tasks, waiting, killed))
             yield done.pop(index)
 
     def _hand_out(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]]) -> None:
@@ -97,10 +105,18 @@ class DecoderPool:
             if process is None:
                 return
             _, index = heapq.heappop(waiting)
-            process.give(index, tasks[index])
-            self._busy.append(process)
+            self._give(process, index, tasks)
 
-    def _collect(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]]) -> dict[int, DecodeOutcome]:
+    def _give(self, process: "_Process", index: int, tasks: list[DecodeTask], *, alone: bool = False) -> None:
+        process.give(index, tasks[index], alone=alone)
+        self._busy.append(process)
+
+    def _end_idle(self) -> None:
+        for process in self._idle:
+            process.close()
+        self._idle.clear()
+
+    def _collect(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]], killed: list[int]) -> dict[int, DecodeOutcome]:
         """Waits until a process has something to say; the outcomes that came of it, by task."""
         ready, _, _ = select.select([process.output for process in self._busy], [], [])
         outcomes: dict[int, DecodeOutcome] = {}
@@ -113,12 +129,29 @@ class DecoderPool:
                 outcomes[process.index] = process.outcome
             elif process.ended:
                 self._busy.remove(process)
+                task = tasks[process.index]
+                if process.started and not process.was_killed:
+                    outcomes[process.index] = give_up(task, process.cause())
+                    continue
                 if process.started:
-                    outcomes[process.index] = give_up(tasks[process.index], process.cause())
+                    self._was_killed(process, task)
                 else:
                     self._never_started(process)
-                    heapq.heappush(waiting, (-_size(tasks[process.index]), process.index))
+                if process.started or process.alone:
+                    killed.append(process.index)
+                else:
+                    heapq.heappush(waiting, (-_size(task), process.index))
         return outcomes
+
+    def _was_killed(self, process: "_Process", task: DecodeTask) -> None:
+        """A process that somebody ended at work: nothing is left of what it did, and the second time it is nobody's guess any more."""
+        clear(task)
+        if process.alone:
+            raise ProcurementError(
+                f"{task.feed} {task.run_date} {task.file_name}: the process that decodes it was killed twice ({process.how()}), the second "
+                f"time with no other beside it, as the machine does when memory runs out; nothing was recorded: free memory or lower "
+                f"PROCUREMENT_DECODE_MEMORY_MIB, then run again"
+            )
 
     def _never_started(self, process: "_Process") -> None:
         """A process that ended before it looked at its file (say, its thread of origin ended): the file goes to another."""
@@ -146,11 +179,11 @@ class _Process:
         self._last_words = ""
         self._heard = b""
         self.index = -1
-        self.started = self.ended = False
+        self.started = self.ended = self.alone = self._made_to_end = False
         self.outcome: DecodeOutcome | None = None
 
-    def give(self, index: int, task: DecodeTask) -> None:
-        self.index, self.started, self.outcome = index, False, None
+    def give(self, index: int, task: DecodeTask, *, alone: bool) -> None:
+        self.index, self.started, self.outcome, self.alone = index, False, None, alone
         message = memoryview(task.to_json().encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):  # that it ended is heard on the other pipe
             while message:
@@ -180,12 +213,20 @@ class _Process:
 
     def cause(self) -> str:
         """Why a file's process died over it, to be said after the file's name."""
-        code = self._popen.returncode
-        if code == -signal.SIGXCPU:
+        if self._popen.returncode == -signal.SIGXCPU:
             return "keeps the decoder busy far longer than its size allows: write it anew, as CSV or plain Avro"
-        how = signal.Signals(-code).name if code < 0 else self.last_words()
         remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
-        return f"could not be decoded within {self._memory_mib} MiB ({how}): {remedy}"
+        return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended by somebody else's hand."""
+        return self._popen.returncode in _FROM_OUTSIDE and not self._made_to_end
+
+    def how(self) -> str:
+        """The signal it ended by, or its last words."""
+        code = self._popen.returncode
+        return signal.Signals(-code).name if code < 0 else self.last_words()
 
     def last_words(self) -> str:
         """The last line it wrote to stderr, or how it ended, once it is closed."""
@@ -200,6 +241,7 @@ class _Process:
         try:
             self._popen.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
+            self._made_to_end = True
             self._popen.kill()
             self._popen.wait()
         self.output.close()

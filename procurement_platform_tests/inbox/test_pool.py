@@ -1,5 +1,6 @@
 """The pool against real processes: order, replacement, and who ends with whom."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -13,8 +14,11 @@ import pytest
 
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox.container import Header, encode_block, encode_header, encode_long
+from procurement_platform.inbox.identity import file_id
+from procurement_platform.inbox.intake import unfinished
 from procurement_platform.inbox.pool import DecoderPool
-from procurement_platform_tests.inbox.desk import Desk, avro, csv_bytes, order
+from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform_tests.inbox.desk import DAY, Desk, avro, csv_bytes, order
 from procurement_platform_tests.inbox.test_hostile_files import SCHEMA
 
 ROWS = [order(number) for number in range(300)]
@@ -96,30 +100,124 @@ def test_a_process_started_by_a_thread_that_ended_is_replaced(own: Desk) -> None
         assert outcome.status == "accepted"
 
 
-def test_a_process_killed_over_a_file_rejects_that_file(own: Desk) -> None:
-    # A file that keeps the decoder busy for a while, so that the kill finds it at work.
+def slow() -> bytes:
+    """A file that keeps the decoder busy for a while, so that a signal finds it at work."""
     schema = SCHEMA | {"fields": [{"name": "void", "type": {"type": "array", "items": "null"}}, *SCHEMA["fields"]]}
-    slow = encode_header(Header(schema, "null", b"s" * 16)) + encode_block(1, encode_long(2**60) + bytes(200), b"s" * 16)
+    return encode_header(Header(schema, "null", b"s" * 16)) + encode_block(1, encode_long(2**60) + bytes(200), b"s" * 16)
+
+
+def end(pool: DecoderPool, task: DecodeTask, how: signal.Signals, times: int = 1) -> Callable[[], list[int]]:
+    """Ends, with a signal, the first processes that are at work on the first task; the function returned waits, and tells which."""
+    ended: list[int] = []
+
+    def hit() -> None:
+        def at_work() -> list[int]:
+            # What is not yet whole is there only while a process is at the file, so that a kill never comes after it is done.
+            busy = [each._popen.pid for each in pool._busy if each.started and each.index == 0 and each._popen.pid not in ended]
+            return busy if unfinished(str(task.raw_folder), task).exists() else []
+
+        for _ in range(times):
+            found: list[int] = []
+            assert until(lambda found=found: bool(found.extend(at_work()) or found))  # type: ignore[misc]
+            os.kill(found[0], how)
+            ended.append(found[0])
+
+    thread = threading.Thread(target=hit)
+    thread.start()
+
+    def wait() -> list[int]:
+        thread.join()
+        return ended
+
+    return wait
+
+
+def test_a_good_file_survives_the_kill_of_its_process(own: Desk) -> None:
+    """The kernel ends a process when the machine's memory runs out: that is no fault of the file."""
+    header, row = csv_bytes([order()]).splitlines(keepends=True)
     with own.pool as pool:
-        tasks = [own.task(slow, "avro", name="DE__slow"), own.task(avro(ROWS), "avro", name="DE__fine")]
-
-        def at_the_slow_one() -> list[int]:
-            return [process._popen.pid for process in pool._busy if process.started and process.index == 0]
-
-        def kill() -> None:
-            assert until(lambda: bool(at_the_slow_one()))
-            os.kill(at_the_slow_one()[0], signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
+        tasks = [
+            own.task(header + row * 200_000, "csv", name="DE__big"),
+            own.task(avro(ROWS), "avro", name="DE__fine"),
+        ]
+        wait = end(pool, tasks[0], signal.SIGKILL)
         outcomes = list(pool.run(tasks))
-        killer.join()
+        [pid] = wait()
+        assert [(outcome.status, outcome.accepted) for outcome in outcomes] == [("accepted", 200_000), ("accepted", 300)]
+        assert gone(pid)
+        assert not [name for name in own.left_behind() if name.endswith(".tmp")]
+
+
+def test_a_file_whose_process_is_killed_twice_fails_the_run(own: Desk) -> None:
+    with own.pool as pool:
+        tasks = [own.task(slow(), "avro", name="DE__slow"), own.task(avro(ROWS), "avro", name="DE__fine")]
+        wait = end(pool, tasks[0], signal.SIGKILL, times=2)
+        with pytest.raises(ProcurementError, match=r"DE__slow\.avro: .* killed twice \(SIGKILL\), .* PROCUREMENT_DECODE_MEMORY_MIB"):
+            list(pool.run(tasks))
+        first, second = wait()
+        assert first != second
+        left = own.left_behind()
+        assert not [
+            name for name in left if name.endswith(".tmp") or name.startswith("rejected") or "slow" in name.removeprefix("inbox/DE__slow")
+        ]
+        assert [outcome.status for outcome in pool.run(tasks[1:])] == ["accepted"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGABRT, signal.SIGSEGV, signal.SIGXCPU])
+def test_a_file_that_takes_its_process_down_is_rejected(own: Desk, how: signal.Signals) -> None:
+    with own.pool as pool:
+        tasks = [own.task(slow(), "avro", name="DE__slow"), own.task(avro(ROWS), "avro", name="DE__fine")]
+        wait = end(pool, tasks[0], how)
+        outcomes = list(pool.run(tasks))
+        assert len(wait()) == 1
         assert [outcome.status for outcome in outcomes] == ["rejected", "accepted"]
         assert outcomes[0].reason
-        assert "SIGKILL" in outcomes[0].reason
+        assert ("longer than its size allows" if how is signal.SIGXCPU else how.name) in outcomes[0].reason
         assert outcomes[0].raw_path
-        assert Path(outcomes[0].raw_path).read_bytes() == slow
+        assert Path(outcomes[0].raw_path).read_bytes() == slow()
         assert not [name for name in own.left_behind() if name.endswith(".tmp")]
+
+
+def test_names_that_differ_in_a_blank_do_not_meet(own: Desk) -> None:
+    """Their safe names are one; the files are large enough to be decoded side by side."""
+    header, row = csv_bytes([order(note="x" * 100)]).splitlines(keepends=True)
+    with own.pool as pool:
+        names = ["DE__a b", "DE__a+b", "DE__a,b"]
+        tasks = [own.task(header + row * (60_000 + number) + b"x\n", "csv", name=name) for number, name in enumerate(names)]
+        outcomes = list(pool.run(tasks))
+        assert len(pids(pool)) == 2
+        assert [(each.status, each.accepted, each.quarantined) for each in outcomes] == [("accepted", 60_000 + n, 1) for n in range(3)]
+        assert [len(own.lines(outcome)) for outcome in outcomes] == [60_000, 60_001, 60_002]
+        for folder in ("lines", "quarantine", "raw"):
+            assert len([name for name in own.left_behind() if name.startswith(f"{folder}/")]) == 3
+
+
+def test_a_file_that_may_not_be_read_is_rejected(own: Desk, tmp_path: Path) -> None:
+    """Without root's right to read everything, which the child gives up for the processes it starts."""
+    tasks = [own.task(avro(ROWS), "avro", name="DE__locked"), own.task(avro(ROWS), "avro", name="DE__fine")]
+    Path(tasks[0].source).chmod(0)
+    (tmp_path / "tasks").write_text("\n".join(task.to_json() for task in tasks))
+    script = """
+import ctypes, sys
+from pathlib import Path
+from procurement_platform.inbox.pool import DecoderPool
+from procurement_platform.inbox.task import DecodeTask
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+tasks = [DecodeTask.from_json(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+with DecoderPool(1, 512) as pool:
+    for outcome in (*pool.run(tasks), *pool.run(tasks)):
+        print(outcome.to_json())
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "tasks")], capture_output=True, text=True, check=True)
+    locked, fine, again, _ = map(DecodeOutcome.from_json, done.stdout.splitlines())
+    assert (locked.status, fine.status) == ("rejected", "accepted")
+    told = "orders 2025-12-20 DE__locked.avro cannot be read (Permission denied): give the platform read access"
+    assert (locked.reason, locked.raw_path, locked.size) == (told, None, 0)
+    assert locked.sha256 == hashlib.sha256(told.partition("avro ")[2].encode()).hexdigest()
+    assert locked.file_id == file_id("orders", DAY, "DE__locked", locked.sha256)
+    assert (again.file_id, again.sha256) == (locked.file_id, locked.sha256)
+    assert not [name for name in own.left_behind() if name.endswith(".tmp")]
 
 
 def test_leaving_early_ends_what_is_under_way(own: Desk) -> None:

@@ -105,7 +105,8 @@ def describe(problem: BaseException, platform: Platform) -> str:
 
 
 def without_paths(text: str, platform: Platform) -> str:
-    """A text in which paths below the lake are relative and all others cut to their last part."""
+    """A text without what differs from run to run: paths below the lake are relative, others cut to their last part, run ids left out."""
     for known in (platform.settings.lake_url, platform.lake.root, str(platform.settings.home)):
         text = text.replace(f"{known}/", "").replace(known, ".")
-    return re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+", "…/", text)[:500].rstrip(".")
+    text = re.sub(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "…", text)
+    return re.sub(r"(?<![\w.…])/(?:[\w.@+-]+/)+", "…/", text)[:500].rstrip(".")

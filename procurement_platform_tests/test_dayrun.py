@@ -92,5 +92,8 @@ def test_an_error_is_told_in_one_line_without_absolute_paths(platform: Platform)
     root = platform.lake.root
     assert describe(ProcurementError(f"{root}/raw/orders/DE.avro\nis gone."), platform) == "raw/orders/DE.avro is gone"
     assert describe(OSError("cannot read /some/where/else.csv"), platform) == "OSError: cannot read …/else.csv"
+    run_id = "3c942453-c3c1-45ab-8382-75fef7cd3645"
+    told = describe(ProcurementError(f"order_lines names processed/order_lines/2025-05-01/{run_id}/DE.parquet"), platform)
+    assert told == "order_lines names processed/order_lines/2025-05-01/…/DE.parquet"
     assert describe(ValueError(), platform) == "ValueError"
     assert len(describe(ValueError("x" * 10_000), platform)) <= 500

@@ -50,6 +50,22 @@ def run(
             say(f"Nothing of it shows: what was published before stays. The report: procurement exceptions {run_date}")
             raise typer.Exit(1)
         print_day(platform, run_date, result.seconds)
+        _say_what_follows(platform, run_date)
+
+
+def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
+    """Names reference tables that were refreshed, and published days whose orders were compared with what this day was before."""
+    from procurement_platform.cli.output import say
+    from procurement_platform.procurement.reference.pins import pinned
+    from procurement_platform.procurement.stale import stale_after
+
+    refreshed = [pin.table for pin in pinned(platform, run_date).values() if pin.refreshed]
+    if refreshed:
+        say(f"Reference tables newer than at the day's first run: {', '.join(refreshed)}")
+    stale = stale_after(platform, run_date, dt.datetime.now(dt.UTC))
+    if stale:
+        days = f"{stale[0].run_date} {stale[-1].run_date}"
+        say(f"{len(stale)} later days were compared with this day as it was: procurement backfill {days}", "yellow")
 
 
 def _has_files(platform: "Platform", run_date: dt.date) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from procurement_platform.inbox.identity import parse_date
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
 from procurement_platform.lake.days import PublishedDay
@@ -34,7 +35,9 @@ class StaleDay:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at the inbox works with. `published` has the domain's published days of the dates looked at."""
+    """What one look at the inbox works with. `published` has the published days of the dates looked at; `lines` the content of the lines of
+    these dates and of those their orders are compared with (run date → hash; none where there are no lines).
+    """
 
     lake: Lake
     ledger: Ledger
@@ -42,14 +45,16 @@ class Look:
     published: Mapping[dt.date, PublishedDay]
     settle_seconds: float
     now: dt.datetime
+    lines: Mapping[dt.date, str]
 
-    def stale_days(self, first: dt.date, last: dt.date) -> list[StaleDay]:
-        """The days from `first` to `last` that must be run, in order. Files that changed a moment ago wait for the next look."""
+    def stale_days(self, dates: Sequence[dt.date]) -> list[StaleDay]:
+        """Which of the days must be run, in order. Files that changed a moment ago wait for the next look."""
+        if not dates:
+            return []
         known: dict[dt.date, list[LedgerFile]] = defaultdict(list)
-        for file in self.ledger.files(first, last):
+        for file in self.ledger.files(min(dates), max(dates)):
             known[file.run_date].append(file)
-        dates = (first + dt.timedelta(days=n) for n in range((last - first).days + 1))
-        return [stale for date in dates if (stale := self._stale(date, known[date])) is not None]
+        return [stale for date in sorted(dates) if (stale := self._stale(date, known[date])) is not None]
 
     def _stale(self, run_date: dt.date, known: Sequence[LedgerFile]) -> StaleDay | None:
         fresh = list(self._fresh(run_date, known))
@@ -64,11 +69,18 @@ class Look:
         elif in_use != set(_ids(day)):
             gone = [f.file_name for f in known if f.file_id in set(_ids(day)) - in_use]
             why = "no longer in use: " + _some(gone) if gone else "published from other files"
+        elif changed := self._earlier_changed(day):
+            why = f"the lines of {_some([date.isoformat() for date in changed])} changed, which its orders were compared with"
         else:
             return None
         # The publication is part of it: what came, went and came again is asked for afresh.
-        parts = [*(mark for _, mark in fresh), *sorted(in_use), day.published_at.isoformat() if day else ""]
+        earlier = [self.lines[date] for date in sorted(_earlier(day)) if date in self.lines] if day else []
+        parts = [*(mark for _, mark in fresh), *sorted(in_use), *earlier, day.published_at.isoformat() if day else ""]
         return StaleDay(run_date, hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16], why)
+
+    def _earlier_changed(self, day: PublishedDay) -> list[dt.date]:
+        """The earlier days whose accepted lines are not those that the day's orders were compared with."""
+        return [date for date, content in _earlier(day).items() if self.lines.get(date, "") != content]
 
     def _fresh(self, run_date: dt.date, known: Sequence[LedgerFile]) -> Iterator[tuple[str, str]]:
         """Name and mark of each settled file whose bytes the day is not made of."""
@@ -118,6 +130,28 @@ def _key(file: FoundFile | UnfitFile) -> _Key:
 
 def _name(file: FoundFile | UnfitFile) -> str:
     return file.identity.file_name if isinstance(file, FoundFile) else file.file_name
+
+
+def _earlier(day: PublishedDay) -> dict[dt.date, str]:
+    """Run date → content of its lines ("": none) as the day was published; empty for a day that did not record them."""
+    earlier = day.inputs.get("earlier", {})
+    return {dt.date.fromisoformat(str(date)): str(content) for date, content in earlier.items()} if isinstance(earlier, dict) else {}
+
+
+def touched_dates(lake: Lake, feeds: Sequence[str], before: dt.date, published: Mapping[dt.date, dt.datetime]) -> list[dt.date]:
+    """The dates before one whose inbox folders changed since they were published, or that were never published.
+
+    A folder's own time tells: a file that is put, replaced by renaming or removed changes it. One that is rewritten in place does not.
+    """
+    found = set()
+    for feed in feeds:
+        for name in lake.folders(f"inbox/{feed}"):
+            date = parse_date(name)
+            if date is not None and date < before and date not in found:
+                changed = lake.modified_at(f"inbox/{feed}/{name}")
+                if date not in published or changed > published[date]:
+                    found.add(date)
+    return sorted(found)
 
 
 def _ids(day: PublishedDay) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """The file ledger (`control.files`): every file a market ever sent, what became of it, and which files a day is made of."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -90,26 +90,33 @@ class Ledger:
             ).fetchall()
 
     def record(self, files: Sequence[LedgerFile]) -> None:
-        """Writes what became of a day's files, in one transaction: an accepted one takes the place of the one before of its identity."""
+        """Writes what became of a day's files, in one transaction.
+
+        A file that is accepted anew takes the place of the one before of its identity, and of rejected ones; one that was accepted before
+        takes nobody's. A rejected file takes the place of rejected ones alone. A file that is superseded already is noted once.
+        """
         with self._database.transaction() as connection:
-            for file in files:
-                if file.state == "accepted":
-                    connection.execute(
-                        """
-                        UPDATE control.files SET state = 'superseded'
-                        WHERE feed = %s AND run_date = %s AND name = %s AND state IN ('accepted', 'rejected') AND file_id <> %s
-                        """,
-                        (file.feed, file.run_date, file.name, file.file_id),
-                    )
-                elif file.state == "rejected":
-                    connection.execute(
-                        """
-                        UPDATE control.files SET state = 'superseded'
-                        WHERE feed = %s AND run_date = %s AND name = %s AND state = 'rejected' AND file_id <> %s
-                        """,
-                        (file.feed, file.run_date, file.name, file.file_id),
-                    )
+            # Accepted first: the rejection of a correction must outlive the file it did not replace, whichever comes first here.
+            for file in sorted(files, key=lambda f: ("accepted", "rejected", "superseded").index(f.state)):
+                if file.state == "superseded":
+                    self._note(connection, file)
+                    continue
+                connection.execute(
+                    """
+                    UPDATE control.files SET state = 'superseded'
+                    WHERE feed = %(feed)s AND run_date = %(date)s AND name = %(name)s AND file_id <> %(id)s
+                        AND state = ANY(CASE WHEN %(accepted)s THEN ARRAY['accepted', 'rejected'] ELSE ARRAY['rejected'] END)
+                        AND NOT (%(accepted)s AND EXISTS (SELECT FROM control.files WHERE file_id = %(id)s AND state = 'accepted'))
+                    """,
+                    {"feed": file.feed, "date": file.run_date, "name": file.name, "id": file.file_id, "accepted": file.state == "accepted"},
+                )
                 self._upsert(connection, file)
+
+    def moved(self, paths: Mapping[str, str]) -> None:
+        """Notes where raw copies are now: old path → new path, both relative to the lake's root."""
+        with self._database.transaction() as connection:
+            for before, after in paths.items():
+                connection.execute("UPDATE control.files SET raw_path = %s WHERE raw_path = %s", (after, before))
 
     def withdraw(self, file: LedgerFile, by: str, why: str) -> None:
         """Takes a file out of its day, for good; its bytes stay. The day must be run again."""
@@ -125,6 +132,14 @@ class Ledger:
                 raise ProcurementError(
                     f"{file.file_name} of {file.run_date} is not in use any more: see `procurement files {file.run_date}`"
                 )
+
+    def _note(self, connection: psycopg.Connection, file: LedgerFile) -> None:
+        connection.execute(
+            sql.SQL("INSERT INTO control.files ({}) VALUES ({}) ON CONFLICT (file_id) DO NOTHING").format(
+                sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)), sql.SQL(", ").join(sql.Placeholder() * len(_WRITTEN))
+            ),
+            [getattr(file, c) for c in _WRITTEN],
+        )
 
     def _upsert(self, connection: psycopg.Connection, file: LedgerFile) -> None:
         changing = [c for c in _WRITTEN if c not in ("file_id", "feed", "run_date", "name")]

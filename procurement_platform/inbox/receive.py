@@ -10,12 +10,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from procurement_platform.errors import InputGone
 from procurement_platform.inbox.feeds import Feed
-from procurement_platform.inbox.identity import file_id, safe_name
+from procurement_platform.inbox.identity import Unfit, file_id, parse_name, safe_name
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
@@ -82,10 +83,12 @@ class Receiver:
             for found in scans[feed.name].files:
                 if found.identity.market in self.senders:
                     fresh.append((feed, found))
-                else:
+                elif (feed.name, found.identity.name) not in active:
                     receipts.append(Receipt(self._stranger(found), None))
+            receipts += [Receipt(file, None) for rival in scans[feed.name].replaced if (file := self._replaced(rival, known)) is not None]
         taken = {(feed.name, f.identity.name) for feed, f in fresh}
-        old = [f for key, f in active.items() if key not in taken]
+        old = [f for key, f in active.items() if key not in taken and f.market in self.senders]
+        receipts += [Receipt(self._inactive(f), None) for f in active.values() if f.market not in self.senders]
 
         tasks = [self._fresh_task(feed, f, places[feed.name]) for feed, f in fresh] + [self._old_task(feeds, f, places) for f in old]
         outcomes = list(self.decoders.run(tasks))
@@ -105,17 +108,22 @@ class Receiver:
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(old, outcomes[len(fresh) :], strict=True)]
         again = list(self.decoders.run([self._old_task(feeds, f, places) for f in fallen_back]))
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
+        receipts = [r for r in receipts if r.file.file_id not in withdrawn]
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
 
     def tidy_raw(self, feeds: Iterable[Feed]) -> None:
         """Makes the day's raw folders hold exactly the files in use; others move to `_superseded`, where they stay."""
         used = {f.raw_path for f in self.ledger.files(self.run_date, states=("accepted",))}
+        moved: dict[str, str] = {}
         for feed in feeds:
             base = f"raw/{feed.name}/{self.run_date.isoformat()}"
             for folder in (base, f"{base}/{OTHER_FORMATS}"):
                 for name in self.lake.files(folder):
                     if f"{folder}/{name}" not in used and not name.startswith("."):
-                        self.lake.move(f"{folder}/{name}", f"{base}/{SUPERSEDED}/{name}")
+                        moved[f"{folder}/{name}"] = f"{base}/{SUPERSEDED}/{name}"
+        for before, after in moved.items():
+            self.lake.move(before, after)
+        self.ledger.moved(moved)
 
     def _fresh_task(self, feed: Feed, found: FoundFile, place: Place) -> DecodeTask:
         identity = found.identity
@@ -139,7 +147,7 @@ class Receiver:
             feed=feed.name,
             run_date=self.run_date,
             market=market,
-            timezone=self.senders.get(market, "UTC"),
+            timezone=self.senders[market],
             name=name,
             file_name=file_name,
             format=form,  # type: ignore[arg-type]  # the ledger keeps it as text
@@ -194,20 +202,26 @@ class Receiver:
             raise InputGone(
                 f"{file.raw_path} is not what was sent (its SHA-256 differs): put the file into the inbox again, or withdraw it"
             )
-        changed = {
+        changed: dict[str, Any] = {
             "rows": outcome.rows,
             "accepted": outcome.accepted,
             "quarantined": outcome.quarantined,
             "duplicates": 0,
             "notes": "\n".join(outcome.notes) or None,
         }
-        return LedgerFile(**{**file.__dict__, **changed})
+        return replace(file, **changed)
+
+    def _inactive(self, file: LedgerFile) -> LedgerFile:
+        """A file in use whose market is no longer active on the day (its reference was refreshed)."""
+        return replace(file, state="rejected", reason=self._not_active(file.market), accepted=0, quarantined=0, duplicates=0)
+
+    def _not_active(self, market: str) -> str:
+        return (
+            f"{market} is no market that is active on {self.run_date}: correct the file's name, or have the market added to the reference"
+        )
 
     def _stranger(self, found: FoundFile) -> LedgerFile:
-        reason = (
-            f"{found.identity.market} is no market that is active on {self.run_date}: correct the file's name, "
-            "or have the market added to the reference"
-        )
+        reason = self._not_active(found.identity.market)
         identity = found.identity
         return self._refused(
             identity.feed, identity.name, identity.file_name, identity.market, identity.format, found.path, found.modified_at, reason
@@ -216,12 +230,26 @@ class Receiver:
     def _unfit(self, unfit: UnfitFile) -> LedgerFile:
         return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, unfit.reason)
 
+    def _replaced(self, rival: UnfitFile, known: Sequence[LedgerFile]) -> LedgerFile | None:
+        """A file in whose place a newer one of another format is taken; None where the ledger has it already."""
+        identity = parse_name(rival.feed, rival.run_date, rival.file_name)
+        if isinstance(identity, Unfit):
+            return self._unfit(rival)
+        digest = _sha256(rival.path) or ""
+        if any(f.sha256 == digest and f.file_name == rival.file_name for f in known):
+            return None
+        noted = self._refused(
+            rival.feed, identity.name, rival.file_name, identity.market, identity.format, rival.path, rival.modified_at, rival.reason
+        )
+        return replace(noted, state="superseded")
+
     def _refused(
         self, feed: str, name: str, file_name: str, market: str, form: str, path: str, sent_at: dt.datetime, reason: str
     ) -> LedgerFile:
         """A file that is not decoded; where it is one and small enough, its bytes are kept like those of every rejected file."""
-        readable = _is_plain_file(path) and Path(path).stat().st_size <= self.settings.max_file_bytes
-        digest = _sha256(path) if readable else hashlib.sha256(reason.encode()).hexdigest()
+        digest = _sha256(path) if _is_plain_file(path) and Path(path).stat().st_size <= self.settings.max_file_bytes else None
+        readable = digest is not None
+        digest = digest or hashlib.sha256(reason.encode()).hexdigest()
         identifier = file_id(feed, self.run_date, name, digest)
         kept = f"{self._rejected_folder(feed)}/{safe_name(file_name)}.{identifier}" if readable else ""
         if readable and not self.lake.exists(kept):
@@ -265,6 +293,10 @@ def _is_plain_file(path: str) -> bool:
         return False
 
 
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: str) -> str | None:
+    """A file's hash; None where it may not be read, or went away."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -94,6 +94,12 @@ class Days:
         """The published days of a range, in order."""
         return self._select(domain, first, last)
 
+    def times(self, domain: str) -> dict[dt.date, dt.datetime]:
+        """When each day was published last."""
+        with self._database.transaction() as connection:
+            rows = connection.execute("SELECT run_date, published_at FROM control.published_days WHERE domain = %s", (domain,)).fetchall()
+        return {row[0]: row[1] for row in rows}
+
     def latest(self, domain: str) -> dt.date | None:
         """The newest published run date."""
         with self._database.transaction() as connection:

@@ -1,5 +1,6 @@
 """The lake's files: one root folder on any fsspec file system, written so that a reader sees a whole file or none."""
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import Iterable
@@ -37,6 +38,11 @@ class Lake:
 
     def exists(self, relative: str) -> bool:
         return bool(self.fs.exists(self.path(relative)))
+
+    def modified_at(self, relative: str) -> dt.datetime:
+        """When a file, or what is listed in a folder, changed last."""
+        modified: dt.datetime = self.fs.modified(self.path(relative))
+        return modified if modified.tzinfo else modified.replace(tzinfo=dt.UTC)
 
     def size(self, relative: str) -> int:
         return int(self.fs.size(self.path(relative)))

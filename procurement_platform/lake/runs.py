@@ -77,6 +77,18 @@ class RunRegistry:
         runs = self._select("table_name = %s AND run_date = %s AND state = 'committed'", (table, run_date))
         return runs[0] if runs else None
 
+    def contents(self, table: str, first: dt.date, last: dt.date) -> dict[dt.date, str]:
+        """The content hash of a table's rows for each run date of a range that has any."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                """
+                SELECT run_date, content_hash FROM control.table_runs
+                WHERE table_name = %s AND run_date BETWEEN %s AND %s AND state = 'committed' AND rows > 0
+                """,
+                (table, first, last),
+            ).fetchall()
+        return {row[0]: row[1] for row in rows}
+
     def get(self, table: str, run_date: dt.date, run_id: str) -> TableRun | None:
         runs = self._select("table_name = %s AND run_date = %s AND run_id = %s", (table, run_date, run_id))
         return runs[0] if runs else None

@@ -55,6 +55,7 @@ def make_net_demand(run: DayRun) -> Outcome:
         "quarantine": current(run, QUARANTINE),
         "files": files_relation(run),
         "markets": known["markets"],
+        "products": known["products"],
         "planning_parameters": known["planning_parameters"],
         "open_orders": _open_orders(run),
     }

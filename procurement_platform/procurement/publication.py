@@ -18,7 +18,7 @@ from procurement_platform.platform import Platform
 from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
 from procurement_platform.procurement.reference import pins
-from procurement_platform.procurement.tables import SUPPLIER_ORDERS, TABLES
+from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.quality.report import report_csv, with_crash
 from procurement_platform.quality.violations import VIOLATIONS
@@ -78,6 +78,7 @@ def publish_day(run: DayRun) -> PublishedDay:
     inputs = {
         "files": [f.file_id for f in platform.ledger.files(run.run_date, states=("accepted", "rejected"))],
         "reference": {p.table: p.version for p in pins.pinned(platform, run.run_date).values()},
+        "earlier": _earlier_lines(run),
     }
     day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
     settle(platform, day)
@@ -85,6 +86,13 @@ def publish_day(run: DayRun) -> PublishedDay:
     remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs)
     _remember(run, report.run_id)
     return day
+
+
+def _earlier_lines(run: DayRun) -> dict[str, str]:
+    """What the day's orders were compared with: for each day of the window the content of its lines, empty where it had none."""
+    days = [run.run_date - dt.timedelta(days=n) for n in range(1, run.platform.settings.duplicate_window_days + 1)]
+    known = run.platform.registry.contents(ORDER_LINES.name, days[-1], days[0]) if days else {}
+    return {day.isoformat(): known.get(day, "") for day in days}
 
 
 def settle(platform: Platform, day: PublishedDay) -> list[str]:

@@ -12,14 +12,14 @@ import dagster as dg
 
 from procurement_platform.errors import AlertNotDelivered, ProcurementError
 from procurement_platform.finished import PARTITION_TAG, Cursor, handle_runs
-from procurement_platform.inbox.late import Look, StaleDay
+from procurement_platform.inbox.late import StaleDay
 from procurement_platform.inbox.launches import BACK_OFF, Launches
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.cutoff import at_cutoff
 from procurement_platform.procurement.endings import find_killed, findings, run_date_of, trace
-from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.jobs import procurement_day
 from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.procurement.stale import stale_days
 from procurement_platform.quality.alerts import Alerts, Message
 from procurement_platform.settings import settings
 
@@ -89,11 +89,8 @@ SENSORS = (late_files, cut_off, crashes, alerts)
 
 
 def _ask_for_stale_days(context: dg.SensorEvaluationContext, platform: Platform) -> Results:
-    now, last = dt.datetime.now(dt.UTC), platform.settings.today()
-    first = max(last - dt.timedelta(days=platform.settings.late_window_days), platform.settings.start_date)
-    published = {day.run_date: day for day in platform.days.between(DOMAIN, first, last)}
-    look = Look(platform.lake, platform.ledger, [f.name for f in FEEDS], published, platform.settings.settle_seconds, now)
-    stale = look.stale_days(first, last)
+    now = dt.datetime.now(dt.UTC)
+    stale = stale_days(platform, now)
     busy = _dates_under_way(context.instance) if stale else set()
     launches, asked = Launches(platform.database, DOMAIN), 0
     for day in stale:

@@ -32,7 +32,7 @@ def crash_row(crash: Crash) -> dict[str, object]:
         "rows": 1,
         "units": None,
         "message": f"The day's last run crashed{at}: {crash.message}. "
-        "What buyers see is the day as published before. Mend the cause, then run the day again.",
+        "Nothing of it shows; what was published before stays. Mend the cause, then run the day again.",
     }
 
 

@@ -42,7 +42,7 @@ def active(row: Row, first: str, last: str, day: dt.date) -> bool:
     return (row[first] is None or row[first] <= day) and (row[last] is None or day <= row[last])
 
 
-def net_demand(
+def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
     orders: Iterable[Row],
     stock: Sequence[Row],
     quarantine: Iterable[Row],
@@ -50,6 +50,7 @@ def net_demand(
     markets: Sequence[Row],
     parameters: Sequence[Row],
     open_orders: Iterable[Row],
+    products: Iterable[Row],
     day: dt.date,
 ) -> dict[Pair, tuple[str, Decimal | None, Decimal]]:
     """(market, sku) → (stock basis, net demand or None where withheld, safety stock)."""
@@ -65,7 +66,8 @@ def net_demand(
     unclear = {(row["market"], row["sku"]) for row in quarantine if row["feed"] == "stock"}
     by_market = {row["market"]: row for row in markets}
     planned = {m["market"] for m in markets if active(m, "active_from", "active_to", day)}
-    own = {(p["market"], p["sku"]): p["safety_stock"] for p in parameters if p["market"] in planned}
+    sold = {p["sku"] for p in products if active(p, "active_from", "active_to", day)}
+    own = {(p["market"], p["sku"]): p["safety_stock"] for p in parameters if p["market"] in planned and p["sku"] in sold}
     common = {p["sku"]: p["safety_stock"] for p in parameters if p["market"] is None}
     result = {}
     for market, sku in {*gross, *usable, *own}:
@@ -75,7 +77,7 @@ def net_demand(
             basis = "unknown"
         elif (market, sku) in usable:
             basis = "counted"
-        elif "rejected" in states:
+        elif "rejected" in states or (market, None) in unclear:
             basis = "unknown"
         else:
             basis = "zero" if "accepted" in states or not by_market[market]["sends_stock"] else "unknown"
@@ -85,6 +87,12 @@ def net_demand(
             need = None
         result[market, sku] = (basis, need, safety)
     return result
+
+
+def in_packs(need: Decimal, offer: Row) -> Decimal:
+    least, pack = max(need, offer["moq"]), offer["pack_size"]
+    packs: Decimal = least if least % pack == 0 else (least // pack + 1) * pack
+    return packs
 
 
 def supplier_orders(
@@ -99,16 +107,17 @@ def supplier_orders(
     for sku, need in needs.items():
         if need == 0:
             continue
-        fitting = []
+        valid, fitting = [], []
         for offer in offers:
             if offer["sku"] != sku or offer["priority"] == 0 or offer["supplier_id"] not in trading:
                 continue
             if not active(offer, "valid_from", "valid_to", day):
                 continue
-            least, pack = max(need, offer["moq"]), offer["pack_size"]
-            quantity = least if least % pack == 0 else (least // pack + 1) * pack
-            most = offer["max_order_quantity"]
-            if offer["min_quantity"] <= quantity and (most is None or quantity <= most):
+            valid.append(offer)
+        for offer in valid:
+            lowest = min((o for o in valid if o["supplier_id"] == offer["supplier_id"]), key=lambda o: o["min_quantity"])
+            quantity, most = in_packs(need, offer), offer["max_order_quantity"]
+            if offer["min_quantity"] <= min(quantity, in_packs(need, lowest)) and (most is None or quantity <= most):
                 fitting.append(((offer["priority"], offer["supplier_id"], -offer["min_quantity"]), quantity, offer))
         if fitting:
             _, quantity, offer = min(fitting, key=lambda fit: fit[0])

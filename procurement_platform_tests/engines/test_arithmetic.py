@@ -64,6 +64,7 @@ days = st.fixed_dictionaries(
             most=6, key=lambda row: (row["sku"], row["market"]),
             market=st.sampled_from([None, *MARKETS]), sku=st.sampled_from(SKUS), safety_stock=amounts,
         ),
+        "products": records(key=lambda row: row["sku"], sku=st.sampled_from(SKUS), active_from=bounds, active_to=bounds),
         "open_orders": records(most=3, market=st.sampled_from(MARKETS), sku=st.sampled_from(SKUS), on_order=amounts),
     }
 )  # fmt: skip
@@ -128,7 +129,7 @@ def test_net_demand(inputs: dict[str, Rows], engine: DuckDBEngine, tmp_path: Pat
     found = day.make("net_demand", *inputs)
     expected = arithmetic.net_demand(
         inputs["aggregated_orders"], inputs["stock_lines"], inputs["quarantine"], inputs["files"], inputs["markets"],
-        inputs["planning_parameters"], inputs["open_orders"], DAY,
+        inputs["planning_parameters"], inputs["open_orders"], inputs["products"], DAY,
     )  # fmt: skip
     assert {(r["market"], r["sku"]): (r["stock_basis"], r["net_demand"], r["safety_stock"]) for r in found} == expected
     assert [(r["market"], r["sku"]) for r in found] == sorted(expected)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.inbox import late
-from procurement_platform.inbox.late import Look, StaleDay
+from procurement_platform.inbox.late import Look, StaleDay, touched_dates
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.settings import Settings
@@ -32,10 +32,10 @@ def see(shop: Shop) -> See:
     def look(first: dt.date = DAY, last: dt.date = DAY, settle_seconds: float = 0, now: dt.datetime | None = None) -> list[StaleDay]:
         platform = shop.platform
         published = {day.run_date: day for day in platform.days.between(DOMAIN, first, last)}
-        feeds = ["orders", "stock"]
-        return Look(platform.lake, platform.ledger, feeds, published, settle_seconds, now or dt.datetime.now(dt.UTC)).stale_days(
-            first, last
-        )
+        lines = platform.registry.contents("order_lines", first - dt.timedelta(days=7), last)
+        at = now or dt.datetime.now(dt.UTC)
+        look = Look(platform.lake, platform.ledger, ["orders", "stock"], published, settle_seconds, at, lines)
+        return look.stale_days([first + dt.timedelta(days=n) for n in range((last - first).days + 1)])
 
     return look
 
@@ -76,6 +76,38 @@ def test_another_file_makes_a_published_day_stale(shop: Shop, published: Path, s
     shop.put("stock", "GB", [count("A", 1)])
     (stale,) = see()
     assert stale.why == "new: GB.avro"
+
+
+def test_a_late_day_makes_the_days_stale_that_were_compared_with_it(shop: Shop, see: See) -> None:
+    line = order("1", "A", 1, ordered_at="2025-12-19T09:00:00Z")
+    shop.put("orders", "DE", [line])
+    shop.run()
+    shop.put("orders", "DE", [line], day=BEFORE)
+    shop.run(BEFORE)
+    (stale,) = see(BEFORE, DAY)
+    assert (stale.run_date, stale.why) == (DAY, f"the lines of {BEFORE} changed, which its orders were compared with")
+    shop.run()
+    assert see(BEFORE, DAY) == []
+    assert ("DUPLICATE_ORDER", "DE", "A", "DE.avro", 1) in shop.exceptions()
+
+
+def test_an_earlier_day_that_stays_as_it_was_makes_nothing_stale(shop: Shop, see: See) -> None:
+    shop.put("orders", "DE", [order("0", "A", 1, ordered_at="2025-12-19T09:00:00Z")], day=BEFORE)
+    shop.run(BEFORE)
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    shop.run()
+    shop.run(BEFORE)
+    assert see(BEFORE, DAY) == []
+
+
+def test_a_folder_that_was_touched_since_its_day_was_published_is_looked_at(shop: Shop) -> None:
+    lake, feeds = shop.platform.lake, ["orders", "stock"]
+    shop.put("orders", "DE", [order("1", "A", 1)], day=BEFORE)
+    now = dt.datetime.now(dt.UTC)
+    assert touched_dates(lake, feeds, DAY, {}) == [BEFORE]
+    assert touched_dates(lake, feeds, BEFORE, {}) == []
+    assert touched_dates(lake, feeds, DAY, {BEFORE: now + dt.timedelta(hours=1)}) == []
+    assert touched_dates(lake, feeds, DAY, {BEFORE: now - dt.timedelta(hours=1)}) == [BEFORE]
 
 
 def test_the_same_file_with_other_bytes_makes_the_day_stale(shop: Shop, published: Path, see: See) -> None:
@@ -141,7 +173,7 @@ def test_two_formats_of_one_file_settle_on_the_newer(shop: Shop, see: See) -> No
     touch(old, -300)
     shop.run()
     shop.put("orders", "DE", [order("1", "A", 2)], form="avro")
-    assert [stale.why for stale in see()] == ["new: DE.avro, DE.csv"]
+    assert [stale.why for stale in see()] == ["new: DE.avro"]
     shop.run()
     assert see() == []
 

@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -245,6 +246,67 @@ def test_an_unreadable_correction_leaves_the_file_before_in_use(shop: Shop) -> N
     before = shop.report()
     shop.run()
     assert shop.report() == before
+
+
+@pytest.mark.parametrize("tail", [b"", b"1", b"22", b"333", b"4444", b"55555"])
+def test_an_unreadable_correction_is_told_whatever_its_hash(shop: Shop, tail: bytes) -> None:
+    shop.put("orders", "DE", [order("1", "B", 7)])
+    shop.run()
+    shop.put_bytes("orders", "DE.avro", b"Obj\x01 and then nothing" + tail)
+    for _ in range(2):
+        shop.run()
+        assert ("INVALID_FILE", "DE", "", "DE.avro", 1) in shop.exceptions()
+        assert shop.demand()["DE", "B"]["gross_demand"] == Decimal(7)
+
+
+def test_a_correction_in_another_format_replaces_the_file_without_a_violation(shop: Shop) -> None:
+    old = shop.put("orders", "DE", [order("1", "B", 7)], form="csv")
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    shop.run()
+    shop.put("orders", "DE", [order("1", "B", 4)], form="avro")
+    for _ in range(2):
+        shop.run()
+        assert shop.demand()["DE", "B"]["gross_demand"] == Decimal(4)
+        assert "INVALID_FILE" not in {e[0] for e in shop.exceptions()}
+    assert shop.ledger()["orders", "DE.csv", "superseded"].raw_path.startswith("raw/orders/2025-12-20/")
+
+
+def test_the_ledger_knows_where_a_replaced_files_bytes_are(shop: Shop) -> None:
+    first = shop.put("orders", "DE", [order("1", "B", 7)]).read_bytes()
+    shop.run()
+    shop.put("orders", "DE", [order("1", "B", 4)])
+    shop.run()
+    assert shop.platform.lake.read(shop.ledger()["orders", "DE.avro", "superseded"].raw_path) == first
+
+
+def test_a_market_that_is_no_longer_active_is_not_planned_and_its_file_is_refused(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "B", 7)])
+    shop.all_counted()
+    shop.run()
+    gone = "market,name,currency,timezone,active_to\nDE,Germany,EUR,Europe/Berlin,2025-12-19\n"
+    shop.load({"markets": gone, "planning_parameters": "sku\n"})
+    shop.run(refresh=True)
+    assert ("DE", "B") not in shop.demand()
+    assert ("INVALID_FILE", "DE", "", "DE.avro", 1) in shop.exceptions()
+    before = shop.report()
+    shop.run()
+    assert shop.report() == before
+
+
+def test_a_withdrawn_file_of_an_unknown_market_stays_withdrawn(shop: Shop) -> None:
+    shop.put_bytes("orders", "XX.avro", b"no such market")
+    shop.run()
+    service.withdraw(shop.platform, "XX.avro", "sent by mistake", DAY)
+    shop.run()
+    assert "INVALID_FILE" not in {e[0] for e in shop.exceptions()}
+
+
+def test_a_stock_row_whose_sku_cannot_be_read_makes_the_uncounted_unknown(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "B", 7), order("1", "C", 1)])
+    shop.put_bytes("stock", "DE.csv", b"market,sku,available,reserved\nDE,C,0,0\nDE,,5,0\n")
+    shop.all_counted(except_for=["DE"])
+    shop.run()
+    assert (shop.demand()["DE", "B"]["stock_basis"], shop.demand()["DE", "C"]["stock_basis"]) == ("unknown", "counted")
 
 
 def test_one_unreadable_file_stops_no_other_market(shop: Shop) -> None:

@@ -151,8 +151,8 @@ def test_a_run_killed_between_any_two_lines_heals(day: Day) -> None:
     for number in range(KILLS):
         state, before = states[number % 2], states[(number + 1) % 2]
         day.send(state)
-        line = chosen.randrange(1, lines)
-        kill_at(day.shop, line=line)
+        # Not the very last ones: how many lines a run takes differs a little from run to run.
+        assert kill_at(day.shop, line=chosen.randrange(1, lines * 9 // 10)) == 0
         check(day, state, before)
 
 

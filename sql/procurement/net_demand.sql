@@ -1,6 +1,7 @@
 -- What each market needs of each SKU beyond what it has: max(0, gross demand + safety stock − usable − on order).
 -- Grid: SKUs ordered, in stock, or with parameters of the market's own. Stock is `counted` where accepted rows say so; `zero` where an accepted
--- file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or rejected, or a row of the SKU is quarantined.
+-- file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or rejected, or a row of the SKU is quarantined,
+-- and, of SKUs that no accepted row counts, where a quarantined row does not tell its SKU. Parameters are of products that are active on the day.
 WITH demand AS (
   SELECT market, sku, SUM(quantity) AS gross_demand FROM aggregated_orders GROUP BY market, sku
 ),
@@ -17,6 +18,9 @@ stock AS (
 quarantined AS (
   SELECT market, sku FROM quarantine WHERE feed = 'stock' AND sku IS NOT NULL GROUP BY market, sku
 ),
+unnamed AS (
+  SELECT market FROM quarantine WHERE feed = 'stock' AND sku IS NULL GROUP BY market
+),
 sent AS (
   SELECT
     market,
@@ -31,8 +35,16 @@ active AS (
   FROM markets
   WHERE COALESCE(active_from <= CAST(:run_date AS date), TRUE) AND COALESCE(active_to >= CAST(:run_date AS date), TRUE)
 ),
+known AS (
+  SELECT sku
+  FROM products
+  WHERE COALESCE(active_from <= CAST(:run_date AS date), TRUE) AND COALESCE(active_to >= CAST(:run_date AS date), TRUE)
+),
 own AS (
-  SELECT p.market, p.sku, p.safety_stock FROM planning_parameters p JOIN active a ON a.market = p.market
+  SELECT p.market, p.sku, p.safety_stock
+  FROM planning_parameters p
+  JOIN active a ON a.market = p.market
+  JOIN known k ON k.sku = p.sku
 ),
 common AS (
   SELECT a.market, p.sku, p.safety_stock FROM planning_parameters p CROSS JOIN active a WHERE p.market IS NULL
@@ -54,7 +66,7 @@ based AS (
     CASE
       WHEN q.sku IS NOT NULL THEN 'unknown'
       WHEN s.sku IS NOT NULL THEN 'counted'
-      WHEN COALESCE(f.rejected, 0) > 0 THEN 'unknown'
+      WHEN COALESCE(f.rejected, 0) > 0 OR u.market IS NOT NULL THEN 'unknown'
       WHEN COALESCE(f.accepted, 0) > 0 OR NOT COALESCE(m.sends_stock, TRUE) THEN 'zero'
       ELSE 'unknown'
     END AS stock_basis,
@@ -69,6 +81,7 @@ based AS (
   LEFT JOIN demand d ON d.market = g.market AND d.sku = g.sku
   LEFT JOIN stock s ON s.market = g.market AND s.sku = g.sku
   LEFT JOIN quarantined q ON q.market = g.market AND q.sku = g.sku
+  LEFT JOIN unnamed u ON u.market = g.market
   LEFT JOIN sent f ON f.market = g.market
   LEFT JOIN markets m ON m.market = g.market
   LEFT JOIN own o ON o.market = g.market AND o.sku = g.sku

@@ -1,6 +1,7 @@
 -- What to order of each SKU, and from whom. An offer is valid on the day, of an active supplier, with a priority above 0. Each price break is an
--- offer of its own: it stands when the quantity it would take (need or MOQ, rounded up to its pack) reaches its min_quantity and is within its
--- max_order_quantity. Of those: the lowest priority, then supplier_id, then the largest min_quantity.
+-- offer of its own: it stands when the quantity ordered at the supplier's lowest break (need or MOQ, rounded up to the pack) reaches its min_quantity,
+-- so that a break's own MOQ never makes an order larger, and the quantity it would take itself reaches that too, within its max_order_quantity.
+-- Of those: the lowest priority, then supplier_id, then the largest min_quantity.
 WITH needs AS (
   SELECT sku, CAST(SUM(net_demand) AS decimal(18,3)) AS need FROM net_demand GROUP BY sku HAVING SUM(net_demand) > 0
 ),
@@ -14,20 +15,28 @@ offers AS (
     AND COALESCE(o.valid_from <= CAST(:run_date AS date), TRUE) AND COALESCE(o.valid_to >= CAST(:run_date AS date), TRUE)
     AND COALESCE(s.active_from <= CAST(:run_date AS date), TRUE) AND COALESCE(s.active_to >= CAST(:run_date AS date), TRUE)
 ),
+lowest AS (
+  SELECT
+    supplier_id, sku, moq, pack_size,
+    ROW_NUMBER() OVER (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price) AS place
+  FROM offers
+),
 quoted AS (
   SELECT
     o.supplier_id, o.sku, o.priority, o.min_quantity, o.max_order_quantity, o.valid_from,
     o.moq, o.pack_size, o.unit_price, o.lead_time_days, o.currency, n.need,
-    CAST(round_up(CASE WHEN n.need > o.moq THEN n.need ELSE o.moq END, o.pack_size) AS decimal(18,3)) AS quantity
+    CAST(round_up(CASE WHEN n.need > o.moq THEN n.need ELSE o.moq END, o.pack_size) AS decimal(18,3)) AS quantity,
+    CAST(round_up(CASE WHEN n.need > l.moq THEN n.need ELSE l.moq END, l.pack_size) AS decimal(18,3)) AS lowest_quantity
   FROM needs n
   JOIN offers o ON o.sku = n.sku
+  JOIN lowest l ON l.supplier_id = o.supplier_id AND l.sku = o.sku AND l.place = 1
 ),
 ranked AS (
   SELECT
     supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency, lead_time_days,
     ROW_NUMBER() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) AS choice
   FROM quoted
-  WHERE min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
+  WHERE min_quantity <= lowest_quantity AND min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
 )
 SELECT
   CAST(:run_date AS date) AS run_date,

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pytest
 
 from procurement_platform.database.embedded import stop
+from procurement_platform.database.locks import DayLock
 from procurement_platform.instance import MODULE, prepare_dagster_home
 from procurement_platform.platform import Platform
 from procurement_platform.procurement import service
@@ -52,6 +53,9 @@ query($date: String!) { runsOrError(filter: {tags: [{key: "dagster/partition", v
     ... on Runs { results { runId status tags { key value } } } } }
 """
 GROUP = 'query { assetNodes(group: {groupName: "procurement", %s}) { assetKey { path } } }'
+SENSOR = "query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id status } } } }"
+STOP = "mutation($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"
+START = "mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } } }"
 Found = TypeVar("Found")
 
 
@@ -116,6 +120,22 @@ class Live:
         found: list[dict[str, Any]] = self.ask(RUNS_OF, date=day.isoformat())["results"]
         return found
 
+    @contextlib.contextmanager
+    def watching_for_late_files(self) -> Iterator[None]:
+        """The sensor works as long as the block: the other tests run their days themselves."""
+        answer = self.ask(START, selector={**SELECTOR, "sensorName": "late_files"})
+        assert answer["__typename"] == "Sensor", answer
+        try:
+            yield
+        finally:
+            self.leave_late_files()
+
+    def leave_late_files(self) -> None:
+        state = self.ask(SENSOR, selector={**SELECTOR, "sensorName": "late_files"})["sensorState"]
+        assert state["status"] == "RUNNING"  # from the start, without anybody's doing
+        answer = self.ask(STOP, id=state["id"])
+        assert answer["__typename"] == "StopSensorMutationResult", answer
+
     def send(self, day: dt.date, units: int = 5, *, fresh: bool = False, suffix: str = "") -> None:
         """Puts a day's files into the inbox, a minute old unless they are to be fresh."""
         noon = f"{day}T12:00:00Z"
@@ -155,7 +175,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "PROCUREMENT_HOME": str(home),
         "PROCUREMENT_SETTLE_SECONDS": str(SETTLE),
         "PROCUREMENT_SENSOR_SECONDS": "1",
-        "PROCUREMENT_LATE_WINDOW_DAYS": "2",  # the sensor leaves the days of the other tests alone
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_MODULE_NAME": MODULE,
     }
@@ -170,6 +189,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     made = Live(shop, port, environment, log)
     try:
         eventually(made.is_up, f"the UI, which says {log.read_text()}")
+        made.leave_late_files()
         yield made
     finally:
         ui.send_signal(signal.SIGINT)
@@ -217,14 +237,15 @@ def test_a_day_and_a_backfill_by_the_ui_equal_the_commands_byte_for_byte(live: L
 def test_a_late_file_runs_its_day_again(live: Live) -> None:
     yesterday = live.shop.platform.settings.today() - dt.timedelta(days=1)
     live.send(yesterday)
-    first = eventually(lambda: live.shop.platform.days.get(DOMAIN, yesterday), "the first run of the day")
-    live.send(yesterday, 500, suffix="__late")
+    with live.watching_for_late_files():
+        first = eventually(lambda: live.shop.platform.days.get(DOMAIN, yesterday), "the first run of the day")
+        live.send(yesterday, 500, suffix="__late")
 
-    def again() -> bool:
-        day = live.shop.platform.days.get(DOMAIN, yesterday)
-        return day is not None and day.run_id != first.run_id
+        def again() -> bool:
+            day = live.shop.platform.days.get(DOMAIN, yesterday)
+            return day is not None and day.run_id != first.run_id
 
-    eventually(again, "the run for the late file")
+        eventually(again, "the run for the late file")
     demand = {(r["market"], r["sku"]): r["gross_demand"] for r in service.demand(live.shop.platform, yesterday)}
     assert demand["DE", "A"] == 5 + 500
     tags = {t["key"]: t["value"] for run in live.runs(yesterday) for t in run["tags"] if t["key"].startswith("procurement/")}
@@ -255,13 +276,14 @@ def process_of(live: Live, run_id: str) -> int | None:
 def test_runs_of_one_day_queue_and_another_day_runs_beside(live: Live) -> None:
     day, other = dt.date(2025, 8, 4), dt.date(2025, 8, 11)
     for each in (day, other):
-        live.send(each, fresh=True)
-    first, second, beside = live.materialise(day), live.materialise(day), live.materialise(other)
-    eventually(lambda: process_of(live, first) and process_of(live, beside), "both days at once")
-    busy = live.run("procurement", "run", day, ok=False)  # fails fast, and says who has the day
-    assert f"Dagster run {first[:8]}" in busy
-    assert live.ask(RUN_STATUS, id=second)["status"] in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED")
-    assert [live.ended(run_id) for run_id in (first, second, beside)] == ["SUCCESS"] * 3
+        live.send(each)
+    with DayLock.acquire(live.shop.platform.database, DOMAIN, day, "ann's run"):
+        first, second, beside = live.materialise(day), live.materialise(day), live.materialise(other)
+        assert live.ended(beside) == "SUCCESS"
+        eventually(lambda: live.ask(RUN_STATUS, id=first)["status"] == "STARTED", "the first run to wait for its day")
+        assert live.ask(RUN_STATUS, id=second)["status"] == "QUEUED"
+        assert "is being worked on by ann's run" in live.run("procurement", "run", day, ok=False)  # a command does not wait
+    assert [live.ended(run_id) for run_id in (first, second)] == ["SUCCESS"] * 2
     assert RunLog(live.shop.platform.database, DOMAIN).history(day) == []
 
 

@@ -35,8 +35,10 @@ class StaleDay:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at the inbox works with. `published` has the published days of the dates looked at; `lines` the content of the lines of
-    these dates and of those their orders are compared with (run date → hash; none where there are no lines).
+    """What one look at the inbox works with.
+
+    `published` has the published days of the dates looked at; `lines` the content of the lines of these dates and of those their orders
+    are compared with (run date → hash; none where there are no lines).
     """
 
     lake: Lake

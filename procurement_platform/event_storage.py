@@ -17,7 +17,9 @@ import sqlalchemy as db
 from dagster import DagsterInstance
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance import InstanceRef
+from dagster._core.instance.config import dagster_instance_config
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -30,9 +32,16 @@ BUSY_SECONDS = 30
 
 @lru_cache(maxsize=1)
 def kept_instance(home: Path) -> DagsterInstance:
-    """The instance of a Dagster home, as its `dagster.yaml` has it, on this storage. It stays open as long as the process."""
-    custom = {"module": __name__, "class": KeptStorage.__name__, "config": {"base_dir": str(home)}}
-    instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"storage": {"custom": custom}}))
+    """The instance of a Dagster home, as its `dagster.yaml` has it, on this storage. It stays open as long as the process.
+
+    What steps print is shown where the command runs, and not captured (which takes four more processes a run) unless `dagster.yaml`
+    names a place for it.
+    """
+    overrides: dict[str, Any] = {"storage": {"custom": {"module": __name__, "class": KeptStorage.__name__, "config": {"base_dir": str(home)}}}}
+    configured, _ = dagster_instance_config(str(home))
+    if "compute_logs" not in configured:
+        overrides["compute_logs"] = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
+    instance = DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
     atexit.register(instance.dispose)
     return instance
 

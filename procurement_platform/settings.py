@@ -4,15 +4,20 @@ Read from the environment, then from `.env` in the working folder. `docs/setting
 """
 
 import datetime as dt
+import getpass
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from procurement_platform.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MIB = 1024 * 1024
 
@@ -102,6 +107,9 @@ class Settings(BaseSettings):
     run_retention_runs: int = Field(3, ge=1, description="And at least this many runs of each day are kept.")
     lock_wait_seconds: int = Field(600, ge=0, description="How long a run that Dagster's daemon launched waits for the day's lock.")
     postgres_idle_seconds: int = Field(60, ge=1, description="The embedded PostgreSQL stops this long after its last client.")
+    user: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
+        None, description="Who is recorded as having withdrawn or handed in a file. Default: the name you are logged in by."
+    )
     preview_rows: int = Field(10, ge=0, le=1000, description="Rows in the preview of a materialisation.")
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="Where alerts go: Apprise addresses, separated by spaces."
@@ -118,7 +126,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError) as problem:
-            raise ValueError(f"{name!r} is no IANA time zone; write one such as Europe/Berlin") from problem
+            raise ValueError("no IANA time zone; write one such as Europe/Berlin") from problem
         return name
 
     @property
@@ -133,6 +141,16 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         return self.home / "dagster"
+
+    @property
+    def who(self) -> str:
+        """Who is at work here, as the ledger records it."""
+        if self.user is not None:
+            return self.user.strip()
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            return f"user {os.getuid()}"
 
     def today(self) -> dt.date:
         return dt.datetime.now(self.zone).date()
@@ -156,12 +174,37 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as problem:
-        lines = []
-        for error in problem.errors():
-            name = str(error["loc"][0]) if error["loc"] else ""
-            variable = name if name.isupper() else f"PROCUREMENT_{name.upper()}"
-            lines.append(f"{variable}: {error['msg']} (given: {str(error.get('input'))[:80]!r})")
-        raise ConfigurationError("; ".join(lines)) from None
+        raise ConfigurationError("; ".join(_in_words(error) for error in problem.errors())) from None
+
+
+def _in_words(error: "ErrorDetails") -> str:
+    """What is wrong with one setting: its variable, the value, and what is allowed instead."""
+    name = str(error["loc"][0])
+    field = next((each for each in Settings.model_fields if name in (each, variable(each))), name)
+    given = f"{variable(field)}={str(error['input'])[:80]!r}"
+    if error["type"] == "value_error":  # a validator's own words
+        return f"{given}: {error['ctx']['error']}"
+    return f"{given} is not allowed: write {allowed(field)}"
+
+
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", dt.date: "a date such as 2025-12-20"}
+
+
+def allowed(field: str) -> str:
+    """What a setting may be, in words: `a whole number from 1 to 256`."""
+    info = Settings.model_fields[field]
+    kinds = [each for each in (get_args(info.annotation) or (info.annotation,)) if each is not type(None)]
+    limits = {name: value for rule in info.metadata for name in ("ge", "le") if (value := getattr(rule, name, None)) is not None}
+    match limits:
+        case {"ge": low, "le": high}:
+            span = f" from {low} to {high}"
+        case {"ge": low}:
+            span = f" of at least {low}"
+        case _:
+            span = ""
+    if all(isinstance(each, str) for each in kinds):  # a Literal's choices
+        return " or ".join(repr(each) for each in kinds)
+    return _KINDS.get(kinds[0], "another value") + span
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.errors import ConfigurationError
-from procurement_platform.settings import Settings, load_settings
+from procurement_platform.settings import Settings, load_settings, variable
 
 
 def test_everything_is_under_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -52,18 +52,57 @@ def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("PROCUREMENT_TIMEZONE", "Middle/Earth", "PROCUREMENT_TIMEZONE: Value error, 'Middle/Earth' is no IANA time zone"),
-        ("PROCUREMENT_TIMEZONE", "../../etc/passwd", "is no IANA time zone"),
-        ("RUN_DATE", "20.12.2025", "RUN_DATE: Input should be a valid date"),
-        ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS: Input should be greater than or equal to 1 (given: '0')"),
-        ("PROCUREMENT_PROFILE", "cloud", "PROCUREMENT_PROFILE: Input should be 'embedded' or 'cluster'"),
+        ("PROCUREMENT_TIMEZONE", "Middle/Earth", "PROCUREMENT_TIMEZONE='Middle/Earth': no IANA time zone; write one such as Europe/Berlin"),
+        (
+            "PROCUREMENT_TIMEZONE",
+            "../../etc/passwd",
+            "PROCUREMENT_TIMEZONE='../../etc/passwd': no IANA time zone; write one such as Europe/Berlin",
+        ),
+        ("RUN_DATE", "20.12.2025", "RUN_DATE='20.12.2025' is not allowed: write a date such as 2025-12-20"),
+        ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS='0' is not allowed: write a whole number from 1 to 256"),
+        ("PROCUREMENT_SQL_THREADS", "many", "PROCUREMENT_SQL_THREADS='many' is not allowed: write a whole number from 1 to 256"),
+        ("PROCUREMENT_PREVIEW_ROWS", "1.5", "PROCUREMENT_PREVIEW_ROWS='1.5' is not allowed: write a whole number from 0 to 1000"),
+        ("PROCUREMENT_SETTLE_SECONDS", "", "PROCUREMENT_SETTLE_SECONDS='' is not allowed: write a number of at least 0"),
+        ("TRINO_PORT", "http", "TRINO_PORT='http' is not allowed: write a whole number from 1 to 65535"),
+        ("PROCUREMENT_PROFILE", "cloud", "PROCUREMENT_PROFILE='cloud' is not allowed: write 'embedded' or 'cluster'"),
     ],
 )
 def test_a_malformed_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError) as problem:
         load_settings()
-    assert told in str(problem.value)
+    assert str(problem.value) == told
+
+
+def test_several_malformed_settings_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_SQL_THREADS", "x")
+    monkeypatch.setenv("PROCUREMENT_START_DATE", "y")
+    with pytest.raises(ConfigurationError) as problem:
+        load_settings()
+    assert str(problem.value) == (
+        "PROCUREMENT_START_DATE='y' is not allowed: write a date such as 2025-12-20; "
+        "PROCUREMENT_SQL_THREADS='x' is not allowed: write a whole number from 1 to 256"
+    )
+
+
+@pytest.mark.parametrize("field", [name for name, info in Settings.model_fields.items() if info.annotation in (int, float, dt.date)])
+def test_every_number_and_date_says_what_it_may_be(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    monkeypatch.setenv(variable(field), "nonsense")
+    with pytest.raises(ConfigurationError, match=rf"^{variable(field)}='nonsense' is not allowed: write a (whole number|number|date) "):
+        load_settings()
+
+
+def test_the_user_is_the_settings_else_the_logins_else_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_USER", " Ann Example ")
+    assert load_settings().who == "Ann Example"
+    monkeypatch.setenv("PROCUREMENT_USER", "")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert load_settings().who == "bob"
+    monkeypatch.delenv("LOGNAME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)  # a user that no system has
+    assert load_settings().who == "user 4000000"
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

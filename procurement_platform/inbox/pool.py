@@ -71,6 +71,12 @@ class DecoderPool:
                     process.kill()
                 self._busy.clear()
 
+    def start(self) -> None:
+        """Starts one process where there is none, so that it is ready by the time there is a file: a start takes longer than a small file."""
+        with self._lock:
+            if not self._idle:
+                self._idle.append(_Process(self._memory_mib))
+
     def close(self) -> None:
         """Ends the processes."""
         with self._lock:

@@ -152,6 +152,7 @@ def main() -> None:
     os.dup2(2, 1)  # nothing else may write among the answers
     _warm_up()
     _limit_memory(memory_mib)
+    gc.freeze()  # the libraries' own objects stay: going through them would take longer than a small file does
     gc.disable()  # rows make millions of objects and no cycles; what else there is goes between files
     for line in sys.stdin:
         task = DecodeTask.from_json(line)

@@ -54,7 +54,8 @@ def run_day(
         DayBusy: another run holds the day; nothing was done.
     """
     check_run_date(settings, run_date)
-    from procurement_platform.procurement import running  # Dagster takes a second to import: commands that only read do without
+    platform_for(settings).decoders.start()  # while Dagster is imported: either takes a second or more
+    from procurement_platform.procurement import running  # commands that only read do without
 
     return running.run_day(settings, run_date, refresh_reference=refresh_reference, on_step=on_step)
 

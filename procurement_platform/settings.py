@@ -6,11 +6,13 @@ Read from the environment, then from `.env` in the working folder. `docs/setting
 import datetime as dt
 import getpass
 import os
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -163,6 +165,24 @@ def variable(field: str) -> str:
     """The environment variable that sets a field."""
     alias = Settings.model_fields[field].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PROCUREMENT_{field.upper()}"
+
+
+def unknown_variables() -> list[tuple[str, str, str | None]]:
+    """Variables that look like settings and are none: name, where it was found, and the setting that was probably meant.
+
+    Looked for in the environment and in `.env`, by the prefix; capital letters or not is the same.
+    """
+    prefix = str(Settings.model_config["env_prefix"])
+    known = {variable(field).removeprefix(prefix): variable(field) for field in Settings.model_fields}
+    places = (("the environment", list(os.environ)), (".env", list(dotenv_values(str(Settings.model_config["env_file"])))))
+    found = []
+    for place, names in places:
+        for name in sorted(each for each in names if each.upper().startswith(prefix)):
+            plain = name.upper().removeprefix(prefix)
+            if known.get(plain) != f"{prefix}{plain}":
+                close = get_close_matches(plain, known, 1, 0.75)
+                found.append((name, place, known[close[0]] if close else None))
+    return found
 
 
 def load_settings() -> Settings:

@@ -53,6 +53,7 @@ def examine() -> Iterator[Finding]:
     from procurement_platform.settings import load_settings
 
     yield from software()
+    yield from misspelt()
     try:
         settings = load_settings()
     except ConfigurationError as problem:
@@ -76,6 +77,15 @@ def software() -> Iterator[Finding]:
             yield Finding(name, "ok", version(name))
         except PackageNotFoundError:
             yield Finding(name, "wrong", "not installed", "make setup")
+
+
+def misspelt() -> Iterator[Finding]:
+    """Variables that look like settings and are none: nothing reads them."""
+    from procurement_platform.settings import unknown_variables
+
+    for name, place, meant in unknown_variables():
+        mend = f"did you mean {meant}?" if meant else "remove it; docs/settings.md has all there are"
+        yield Finding("settings", "look", f"{name} in {place} is no setting, nothing reads it", mend)
 
 
 def configuration(settings: "Settings") -> Finding:

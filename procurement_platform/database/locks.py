@@ -42,7 +42,7 @@ class DayLock:
         """
         day = f"{domain} {run_date.isoformat()}"
         key = int.from_bytes(hashlib.sha256(f"day {day}".encode()).digest()[:8], "big", signed=True)
-        name = holder.encode("ascii", "replace")[:_HOLDER_BYTES].decode()
+        name = holder.encode("ascii", "replace")[:_HOLDER_BYTES].decode().strip()
         connection = database.connect(application_name=name, autocommit=True)
         try:
             connection.execute(_KEEP_ALIVE)

@@ -78,6 +78,23 @@ def test_wrong_settings_are_all_that_is_told(procurement: Procurement, monkeypat
     assert done.json[-1]["what"] == "settings"
 
 
+def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(
+    procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROCUREMENT_SQL_THREAD", "2")
+    monkeypatch.setenv("PROCUREMENT_RUN_DATE", "2025-12-20")
+    monkeypatch.setenv("procurement_settle_seconds", "1")  # capital letters or not is the same
+    (tmp_path / ".env").write_text("PROCUREMENT_TIMEZON=UTC\nPROCUREMENT_COLOUR=red\nOTHER=1\n")
+    done = procurement("doctor", "--format", "json")
+    assert done.code == 0
+    assert [(line["state"], line["found"], line["mend"]) for line in done.json if "is no setting" in line["found"]] == [
+        ("look", "PROCUREMENT_RUN_DATE in the environment is no setting, nothing reads it", "did you mean RUN_DATE?"),
+        ("look", "PROCUREMENT_SQL_THREAD in the environment is no setting, nothing reads it", "did you mean PROCUREMENT_SQL_THREADS?"),
+        ("look", "PROCUREMENT_COLOUR in .env is no setting, nothing reads it", "remove it; docs/settings.md has all there are"),
+        ("look", "PROCUREMENT_TIMEZON in .env is no setting, nothing reads it", "did you mean PROCUREMENT_TIMEZONE?"),
+    ]
+
+
 def test_a_profile_and_a_lake_that_cannot_work_are_wrong(procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROCUREMENT_PROFILE", "cluster")
     monkeypatch.setenv("PROCUREMENT_LAKE", "nosuch://place")

@@ -57,6 +57,12 @@ def test_a_day_is_held_by_one_and_the_other_is_told_by_whom(database: Database) 
     DayLock.acquire(database, "procurement", DAY, "run 2").release()
 
 
+def test_a_holders_name_that_is_cut_ends_without_a_blank(database: Database) -> None:
+    with DayLock.acquire(database, "procurement", DAY, f"{'x' * 62} on a machine"), pytest.raises(DayBusy) as caught:
+        DayLock.acquire(database, "procurement", DAY, "run 2")
+    assert str(caught.value) == f"procurement 2025-12-20 is being worked on by {'x' * 62}; wait for it to end, then run again"
+
+
 def test_other_days_and_domains_are_free(database: Database) -> None:
     with (
         DayLock.acquire(database, "procurement", DAY, "a") as first,

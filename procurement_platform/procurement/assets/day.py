@@ -32,7 +32,7 @@ def day_run(context: InitResourceContext) -> Iterator[DayRun]:
         DOMAIN,
         date.fromisoformat(partition),
         run.run_id,
-        launched_by=f"{'Dagster' if launched else 'command'} run {run.run_id[:8]} ",
+        launched_by=f"{'Dagster' if launched else 'command'} run {run.run_id[:8]}",
         wait_seconds=settings().lock_wait_seconds if launched else 0,
     )
     _warn_of_vanishing_instance(context)

@@ -15,11 +15,11 @@ found AS (
     m.market,
     CAST(NULL AS varchar) AS file,
     CAST(1 AS bigint) AS rows,
-    CASE
-      WHEN COALESCE(s.rejected, 0) > 0 THEN 'No stock file of ' || m.market || ' can be used: what it sent was rejected (INVALID_FILE says why).'
-      ELSE m.market || ' sent no stock file.'
-    END || ' Put one in inbox/stock/' || CAST(CAST(:run_date AS date) AS varchar) || '/, named ' || m.market || '.avro, and run the day again.'
-      AS message
+    'No stock file of ' || m.market || ' for ' || CAST(CAST(:run_date AS date) AS varchar) || CASE
+      WHEN COALESCE(s.rejected, 0) > 0 THEN ' can be used: what it sent was rejected (INVALID_FILE says why).'
+      ELSE ' had come when this day was run; it is due by ' || m.stock_cutoff || ' (' || m.timezone || ') on the day after.'
+    END || ' Put one into inbox/stock/' || CAST(CAST(:run_date AS date) AS varchar) || '/, named ' || m.market
+      || ' with .avro, .parquet, .csv, .csv.gz or .jsonl, and run the day again.' AS message
   FROM markets m
   LEFT JOIN sent s ON s.market = m.market
   WHERE m.sends_stock

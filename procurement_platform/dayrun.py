@@ -20,7 +20,8 @@ INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")  # by nam
 class DayRun:
     """A run of a day. Nothing is locked or connected before the first step, so that an outage fails a step and not the run's start.
 
-    `found_killed` lists the ids of earlier runs of the day that this one found dead; `done` the steps that ended well.
+    `found_killed` lists the ids of earlier runs of the day that this one found dead; `done` the steps that ended well,
+    `committed` the files of each table this run has committed: under the day's lock they are what the table holds for the date.
     """
 
     platform: Platform
@@ -32,6 +33,7 @@ class DayRun:
     found_killed: list[str] = field(default_factory=list)
     failed: bool = False
     done: list[str] = field(default_factory=list)
+    committed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lock: DayLock | None = None
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import DagsterInstance
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from procurement_platform.event_storage import KEPT, kept_instance
 from procurement_platform.instance import prepare_dagster_home
@@ -93,6 +94,18 @@ def test_it_can_be_used_again_after_it_was_closed(instance: DagsterInstance) -> 
     instance.run_storage.dispose()
     assert instance.all_logs(first)
     assert run(instance) != first
+
+
+def test_step_output_is_captured_only_where_the_settings_name_a_place(home: Path, instance: DagsterInstance, tmp_path: Path) -> None:
+    assert isinstance(instance.compute_log_manager, NoOpComputeLogManager)
+    place = tmp_path / "step output"
+    manager = "module: dagster._core.storage.local_compute_log_manager\n  class: LocalComputeLogManager"
+    with (home / "dagster.yaml").open("a") as settings:
+        settings.write(f"\ncompute_logs:\n  {manager}\n  config:\n    base_dir: {place}\n")
+    kept_instance.cache_clear()
+    with kept_instance(home) as named:
+        run(named)
+    assert any(place.rglob("*.out"))
 
 
 def test_wiping_leaves_no_events(instance: DagsterInstance) -> None:

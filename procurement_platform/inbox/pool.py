@@ -71,10 +71,10 @@ class DecoderPool:
                     process.kill()
                 self._busy.clear()
 
-    def start(self) -> None:
-        """Starts one process where there is none, so that it is ready by the time there is a file: a start takes longer than a small file."""
+    def start(self, processes: int = 1) -> None:
+        """Starts up to so many processes, to be ready by the time there is a file: a start takes longer than many a file does."""
         with self._lock:
-            if not self._idle:
+            while len(self._idle) < min(processes, self._processes):
                 self._idle.append(_Process(self._memory_mib))
 
     def close(self) -> None:

@@ -82,6 +82,8 @@ def relation(table: Table, files: Sequence[str]) -> Relation:
 
 def current(run: DayRun, table: Table, first: dt.date | None = None, last: dt.date | None = None) -> Relation:
     """A table's rows as they stand for the run's date (or for `first` … `last`), as an input of a query."""
+    if first is None and table.name in run.committed:  # by a step before, in this process
+        return relation(table, run.committed[table.name])
     return relation(table, run.platform.catalog.files(table, first or run.run_date, last))
 
 
@@ -107,7 +109,9 @@ def stage(run: DayRun, table: Table, relations: Mapping[str, Relation]) -> Stage
 
 def commit(run: DayRun, table: Table, files: Sequence[str], inputs: Mapping[str, object]) -> Published:
     """Makes staged files the run date's state."""
-    return run.platform.publisher.commit(table, run.run_date, run.run_id, files, guard=run.guard, inputs=inputs)
+    published = run.platform.publisher.commit(table, run.run_date, run.run_id, files, guard=run.guard, inputs=inputs)
+    run.committed[table.name] = published.files
+    return published
 
 
 def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:

@@ -73,6 +73,18 @@ def test_processes_start_when_needed_and_end_with_close(own: Desk) -> None:
     assert until(lambda: all(map(gone, first)))
 
 
+def test_processes_started_before_there_is_a_file_take_the_files(own: Desk) -> None:
+    with own.pool as pool:
+        pool.start()
+        [first] = pids(pool)
+        pool.start(9)
+        both = pids(pool)
+        assert len(both) == 2, "no more than the pool may have"
+        assert both[0] == first
+        assert [outcome.accepted for outcome in pool.run([own.task(avro(ROWS), "avro", name=f"DE__{n}") for n in range(4)])] == [300] * 4
+        assert sorted(pids(pool)) == sorted(both)
+
+
 def test_a_second_process_for_much_work(own: Desk) -> None:
     with own.pool as pool:
         big = csv_bytes([*ROWS[1:], order(0, note="x" * 5_000_000)])

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from procurement_platform.cli.app import app
+from procurement_platform.cli.app import command
 from procurement_platform.project import CHECKOUT
 from procurement_platform.settings import Settings, variable
 
@@ -30,9 +29,9 @@ def commands_page() -> str:
         "",
         "Before the sub-command: `--debug` shows where in the code an error arose, `--version` shows the version.",
     ]
-    for path, command in commands():
-        lines += ["", f"## {path}", "", inspect.cleandoc(command.help or "")]
-        rows = [row(parameter) for parameter in command.params if parameter.name != "help"]
+    for path, each in commands():
+        lines += ["", f"## {path}", "", inspect.cleandoc(each.help or "")]
+        rows = [row(parameter) for parameter in each.params if parameter.name != "help"]
         if rows:
             lines += ["", "| | | |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
@@ -41,14 +40,14 @@ def commands_page() -> str:
 def commands() -> Iterator[tuple[str, Any]]:
     """Each sub-command that does something, by its whole name, in the order of the help."""
 
-    def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-        if not hasattr(command, "commands"):
-            yield path, command
+    def below(path: str, each: Any) -> Iterator[tuple[str, Any]]:
+        if not hasattr(each, "commands"):
+            yield path, each
             return
-        for name, child in command.commands.items():
+        for name, child in each.commands.items():
             yield from below(f"{path} {name}", child)
 
-    return below("procurement", typer.main.get_command(app))
+    return below("procurement", command())
 
 
 def row(parameter: Any) -> str:
@@ -56,9 +55,8 @@ def row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         written = f"`{parameter.metavar}`"
     else:
-        choices = parameter.type_descriptor.choices or ()
-        value = "" if parameter.is_flag else f" {'|'.join(choices) or parameter.name.upper()}"
-        written = f"`{', '.join(parameter.opts)}{value}`"
+        names = ", ".join(parameter.opts)
+        written = f"`{f'{names} {parameter.metavar}'.strip()}`"
     default = parameter.default
     if parameter.required:
         told = "required"

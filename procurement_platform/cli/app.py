@@ -5,7 +5,7 @@ Exit codes: 0 done; 1 an error or a failed day; 2 wrong usage; 130 interrupted.
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from procurement_platform.cli import (
     files,
     orders,
     put,
+    quarantine,
     reference,
     run,
     simulate,
@@ -66,6 +67,7 @@ app.command("backfill", rich_help_panel=DAY)(backfill.backfill)
 app.command("orders", rich_help_panel=RESULTS)(orders.orders)
 app.command("demand", rich_help_panel=RESULTS)(demand.demand)
 app.command("exceptions", rich_help_panel=RESULTS)(exceptions.exceptions)
+app.command("quarantine", rich_help_panel=RESULTS)(quarantine.quarantine)
 app.add_typer(files.app, name="files", rich_help_panel=INPUT)
 app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
@@ -76,11 +78,35 @@ app.command("stop", rich_help_panel=MACHINE)(stop.stop)
 app.command("doctor", rich_help_panel=MACHINE)(doctor.doctor)
 
 
+def command() -> Any:
+    """The command with all its sub-commands. Its help names values by what they are, and not by Python's types (`<str>`, `<bool>`)."""
+    built = typer.main.get_command(app)
+    _name_values(built)
+    return built
+
+
+def _name_values(command: Any, parent: Any = None) -> None:
+    context = typer.Context(command, parent, **command.context_settings)  # with it, the help option is that of the command
+    for parameter in command.get_params(context):
+        kind = getattr(parameter, "type_descriptor", None)  # older versions of typer have none
+        if kind is None:
+            continue
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None  # noqa: ARG005  its name says it
+        elif parameter.is_flag:
+            parameter.metavar = ""
+        elif parameter.metavar is None:
+            number = kind.annotation in (int, float)
+            parameter.metavar = "|".join(map(str, kind.choices or ())) or ("N" if number else parameter.name.upper())
+    for child in getattr(command, "commands", {}).values():
+        _name_values(child, context)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
     _State.debug = False
     try:
-        typer.main.get_command(app).main(args=arguments, prog_name="procurement")
+        command().main(args=arguments, prog_name="procurement")
     except ProcurementError as problem:
         if _State.debug:
             raise

@@ -23,6 +23,7 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
     Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import say, show_table
     from procurement_platform.errors import ConfigurationError
     from procurement_platform.procurement import service
@@ -35,12 +36,13 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
     days = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
     lines: list[dict[str, object]] = []
     try:
-        with session.platform(), _progress(len(days)) as advance:
+        with session.platform() as platform, _progress(len(days)) as advance:
+            platform.decoders.start(min(len(days), settings().decode_processes))
             for day in days:
                 lines.append(_run(settings(), day, refresh_reference))
                 advance(day, str(lines[-1]["state"]))
     finally:  # an interrupt, too, leaves an account of what was done
-        show_table(lines, COLUMNS, f"Backfill of {first} to {last}")
+        show_table(lines, COLUMNS, f"Backfill of {first} to {last}", View(("message",)))
     failed = sum(line["state"] != "succeeded" for line in lines)
     say(f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s", "red" if failed else "")
     if failed:
@@ -48,16 +50,17 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
 
 
 def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[str, object]:
+    from procurement_platform.cli.output import Shown
     from procurement_platform.errors import DayBusy
     from procurement_platform.procurement import service
 
     line: dict[str, object] = dict.fromkeys(COLUMNS)
-    line |= {"run_date": day, "seconds": "0.0", "message": ""}
+    line |= {"run_date": day, "seconds": Shown("0.0"), "message": ""}
     try:
         result = service.run_day(settings, day, refresh_reference=refresh_reference)
     except DayBusy as busy:
         return line | {"state": "busy", "message": str(busy)}
-    line["seconds"] = f"{result.seconds:.1f}"
+    line["seconds"] = Shown(f"{result.seconds:.1f}")
     if result.error is not None or result.published is None:
         return line | {"state": "failed", "message": result.error or ""}
     rows = {file.stable.rsplit("/", 1)[-1]: file.rows for file in result.published.manifest}

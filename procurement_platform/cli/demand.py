@@ -2,13 +2,17 @@
 
 from procurement_platform.cli.options import FormatOption, OptionalDate
 
+SPARE = ("reserved", "available", "on_order", "safety_stock")  # usable is available − reserved
+
 
 def demand(date: OptionalDate = None, form: FormatOption = "table") -> None:
     """Show the net demand of a published day, per market and SKU.
 
-    Reads the day that buyers see. Writes nothing. An empty net_demand means: the stock is unknown, so nothing is ordered for it.
+    Reads the day that buyers see. Writes nothing. Where stock_basis is `unknown`, the market's when_missing decides: `withhold` leaves
+    net_demand empty, and nothing is ordered for it; `compute` plans as if there were no stock.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
     from procurement_platform.procurement import service
     from procurement_platform.procurement.tables import NET_DEMAND
@@ -17,4 +21,5 @@ def demand(date: OptionalDate = None, form: FormatOption = "table") -> None:
     run_date = date or settings().default_run_date()
     columns = [column.name for column in NET_DEMAND.columns]
     with session.platform() as platform:
-        show(service.demand(platform, run_date), columns, form, title=f"Net demand of {run_date}", hidden=("run_date",))
+        lines = service.demand(platform, run_date)
+        show(lines, columns, form, title=f"Net demand of {run_date}", hidden=("run_date",), view=View(spare=SPARE))

@@ -11,6 +11,8 @@ from procurement_platform.cli.options import FormatOption, OptionalDate
 
 CRASH_COLUMNS = ("domain", "run_date", "run_id", "step", "message", "occurred_at")
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM")
+TABLE_COLUMNS = ("severity", "rule", "market", "sku", "file", "first_row", "rows", "units", "dataset", "message")
+SPARE = ("dataset", "first_row", "file", "rows")  # the message names the file and the row
 
 
 def exceptions(
@@ -20,9 +22,11 @@ def exceptions(
 ) -> None:
     """Show the exceptions of a day: what went wrong, where, and what to do.
 
-    Reads the day's report and the record of crashes. Writes nothing, save that a killed run is recorded as one.
+    Reads the day's report and the record of crashes. Writes nothing, save that a killed run is recorded as one. The table has the gravest
+    first; csv and json have the order of the published report.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
     from procurement_platform.procurement import service
     from procurement_platform.quality.violations import VIOLATIONS
@@ -30,15 +34,24 @@ def exceptions(
 
     with session.platform() as platform:
         if history:
-            show([asdict(crash) for crash in service.crashes(platform, date)], CRASH_COLUMNS, form, title="Crashes")
+            crashes = [asdict(crash) for crash in service.crashes(platform, date)]
+            show(crashes, CRASH_COLUMNS, form, title="Crashes", view=View(("message",), ("domain", "run_id")))
         else:
             run_date = date or settings().default_run_date()
+            found: Iterable[Mapping[str, object]] = service.exceptions(platform, run_date)
             columns = [column.name for column in VIOLATIONS.columns]
-            show(service.exceptions(platform, run_date), columns, form, title=f"Exceptions of {run_date}", hidden=("run_date",))
+            if form == "table":
+                found, columns = sorted(found, key=gravity), list(TABLE_COLUMNS)
+            show(found, columns, form, title=f"Exceptions of {run_date}", view=View(("message",), SPARE))
+
+
+def gravity(line: Mapping[str, object]) -> tuple[int, *tuple[str, ...]]:
+    """Where a line stands for a reader: the gravest first, then by rule, market, file and SKU."""
+    return (SEVERITIES.index(str(line["severity"])), *(str(line[name] or "") for name in ("rule", "market", "file", "sku")))
 
 
 def counts(found: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
-    """One line per rule, the gravest first: how many lines, rows and units, and the first message."""
+    """One line per rule, the gravest first: how many lines, rows and units (None where the rule counts none), and the first message."""
     by_rule: dict[tuple[int, str, str], list[Mapping[str, object]]] = {}
     for line in found:
         severity = str(line["severity"])
@@ -49,8 +62,13 @@ def counts(found: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
             "rule": rule,
             "lines": len(own),
             "rows": sum(value for line in own if isinstance(value := line["rows"], int)),
-            "units": sum((value for line in own if isinstance(value := line["units"], Decimal)), Decimal(0)),
+            "units": _sum(line["units"] for line in own),
             "example": own[0]["message"],
         }
         for (_, severity, rule), own in sorted(by_rule.items())
     ]
+
+
+def _sum(units: Iterable[object]) -> Decimal | None:
+    counted = [each for each in units if isinstance(each, Decimal)]
+    return sum(counted, Decimal(0)) if counted else None

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from procurement_platform.cli.options import FormatOption, OptionalDate, parse_date
 
 COLUMNS = ("run_date", "feed", "market", "file", "state", "sent_at", "rows", "accepted", "quarantined", "duplicates", "note")
+SPARE = ("sent_at", "duplicates", "accepted", "rows")
 
 
 class _ListByDefault(TyperGroup):
@@ -30,6 +31,7 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     Reads the file ledger, the inbox and the markets' cut-off times. Writes nothing. `list` may be left out: procurement files DATE.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
     from procurement_platform.procurement import service
     from procurement_platform.settings import settings
@@ -37,7 +39,7 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     run_date = date or settings().default_run_date()
     with session.platform() as platform:
         lines = [asdict(line) for line in service.files(platform, run_date)]
-    show(lines, COLUMNS, form, title=f"Files of {run_date}", hidden=("run_date",))
+    show(lines, COLUMNS, form, title=f"Files of {run_date}", hidden=("run_date",), view=View(("note",), SPARE))
 
 
 @app.command()

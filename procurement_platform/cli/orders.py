@@ -1,40 +1,72 @@
 """`procurement orders`: a published day's supplier orders."""
 
+import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from procurement_platform.cli.options import FormatOption, OptionalDate
 
+if TYPE_CHECKING:
+    from procurement_platform.platform import Platform
+
+SPARE = ("pack_size", "moq", "need", "unit_price", "expected_date")
+TOTALS = ("currency", "suppliers", "orders", "units", "amount")
+NAMED = 5  # suppliers, in a note
+
 
 def orders(
     date: OptionalDate = None,
-    supplier: Annotated[str | None, typer.Option("--supplier", help="Only this supplier's.")] = None,
+    supplier: Annotated[str | None, typer.Option("--supplier", metavar="ID", help="Only this supplier's.")] = None,
     form: FormatOption = "table",
 ) -> None:
     """Show the supplier orders of a published day.
 
-    Reads the day that buyers see. Writes nothing.
+    Reads the day that buyers see, and the suppliers it was run with. Writes nothing. The table rounds amounts to the currency's minor
+    unit; csv and json have them exact. Suppliers whose orders come to less than their min_order_value are named: it is not applied.
     """
     from procurement_platform.cli import session
-    from procurement_platform.cli.output import out, show, show_table
+    from procurement_platform.cli.layout import View
+    from procurement_platform.cli.money import with_money
+    from procurement_platform.cli.output import out, say, show, show_table
     from procurement_platform.procurement import service
     from procurement_platform.procurement.tables import SUPPLIER_ORDERS
     from procurement_platform.settings import settings
 
     run_date = date or settings().default_run_date()
     columns = [column.name for column in SUPPLIER_ORDERS.columns]
+    of = f" from {supplier}" if supplier else ""
     with session.platform() as platform:
-        lines = service.orders(platform, run_date, supplier)
-        if form == "table":
-            kept = list(lines)
-            show(kept, columns, form, title=f"Supplier orders of {run_date}", hidden=("run_date",))
-            out().print()
-            show_table(totals(kept), ("currency", "suppliers", "orders", "units", "amount"), "Totals")
-        else:
-            show(lines, columns, form)
+        lines = list(service.orders(platform, run_date, supplier))
+        notes = below_minimum(platform, run_date, lines) if form == "table" else []
+    hidden = ("run_date", "supplier_id") if supplier else ("run_date",)
+    view = View(spare=SPARE)
+    shown = with_money(lines) if form == "table" else lines
+    show(shown, columns, form, title=f"Supplier orders of {run_date}{of}: {len(lines):,}", hidden=hidden, view=view)
+    if form == "table" and lines:
+        out().print()
+        show_table(with_money(totals(lines)), TOTALS, "Totals")
+    for note in notes:
+        say(note, "yellow")
+    if supplier and not lines:
+        say(f"{supplier} has no orders on {run_date}")
+
+
+def below_minimum(platform: "Platform", run_date: dt.date, lines: Iterable[Mapping[str, object]]) -> list[str]:
+    """What is said of suppliers whose orders come to less than their `min_order_value`: one line, or none."""
+    from procurement_platform.cli.money import amount
+    from procurement_platform.procurement import service
+
+    below = service.below_minimum(platform, run_date, lines)
+    if not below:
+        return []
+    named = [
+        f"{each.supplier} ({amount(each.total, each.currency)} of {amount(each.least, each.currency)} {each.currency})" for each in below
+    ]
+    more = f" and {len(below) - NAMED} more" if len(below) > NAMED else ""
+    return [f"below the supplier's min_order_value, which this version does not apply: {', '.join(named[:NAMED])}{more}"]
 
 
 def totals(lines: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:

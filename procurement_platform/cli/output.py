@@ -10,21 +10,25 @@ from decimal import Decimal
 from itertools import chain, islice
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from procurement_platform.cli.layout import Cells, View, lay_out
 from procurement_platform.cli.options import Format
 from procurement_platform.csvs import csv_line
 
 Row = Mapping[str, object]
-LONG_TEXT = 40  # characters
 TABLE_ROWS = 200  # more than anyone reads; csv and json have them all
 
 
+class Shown(str):
+    """A number as a table is to show it."""
+
+    __slots__ = ()
+
+
 def out() -> Console:
-    """Standard output. Not on a terminal: wide enough that nothing is cut, and without colours. What stands in brackets is no markup."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=2000, no_color=True)
+    """Standard output. A line stays one line, however long; what stands in brackets is no markup."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def err() -> Console:
@@ -42,10 +46,19 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def show(rows: Iterable[Row], columns: Sequence[str], form: Format, *, title: str = "", hidden: Sequence[str] = ()) -> None:
+def show(
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    form: Format,
+    *,
+    title: str = "",
+    hidden: Sequence[str] = (),
+    view: View | None = None,
+    most: int = TABLE_ROWS,
+) -> None:
     """Print rows. Only whole output is begun: an error in finding the first row leaves standard output empty.
 
-    `title` and `hidden` (columns that are the same in every row) concern the table only.
+    `title`, `hidden` (columns that are the same in every row), `view` and `most` (rows) concern the table only.
     """
     iterator = iter(rows)
     rows = chain(list(islice(iterator, 1)), iterator)
@@ -56,27 +69,39 @@ def show(rows: Iterable[Row], columns: Sequence[str], form: Format, *, title: st
         for row in rows:
             _write(csv_line([row[column] for column in columns]))
     else:
-        shown = list(islice(rows, TABLE_ROWS))
+        shown = list(islice(rows, most))
         more = sum(1 for _ in rows)
-        show_table(shown, [c for c in columns if c not in hidden], title)
+        show_table(shown, [c for c in columns if c not in hidden], title, view)
         if more:
-            say(f"… and {more:,} more: --format csv has them all")
+            say(f"… {more:,} more, --format csv has them all")
 
 
-def show_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:
-    """A table for reading; numbers to the right, cells folded rather than cut."""
-    table = Table(title=Text(title) if title else None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        cells = [cell(row[column]) for row in rows]
-        numeric = any(cells) and all(isinstance(row[column], int | Decimal | None) for row in rows)
-        # On a narrow terminal only the long texts are folded.
-        whole = max(map(len, cells), default=0) <= LONG_TEXT
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*(Text(cell(row[column])) for column in columns))
-    out().print(table)
+def show_table(
+    rows: Sequence[Row], columns: Sequence[str], title: str = "", view: View | None = None, *, whole: str = "--format csv"
+) -> None:
+    """A table for reading: on a terminal it fits its width (`lay_out`), elsewhere each row is one line, whole.
+
+    `whole` is the option or command that has the columns for which there is no room.
+    """
+    console = out()
+    cells = [_cells(column, [row[column] for row in rows]) for column in columns]
+    laid = lay_out(cells, console.width if console.is_terminal else None, view or View())
+    if title:
+        console.print(Text(title, style="italic"))
+    for line in laid.header if rows else ():
+        console.print(Text(line, style="bold"))
+    for line in laid.body:
+        console.print(Text(line))
     if not rows:
-        out().print("(none)")
+        console.print("(none)")
+    elif laid.left_out:
+        say(f"columns left out: {', '.join(laid.left_out)} ({whole} has them all)", "dim")
+
+
+def _cells(column: str, values: Sequence[object]) -> Cells:
+    told = [value for value in values if value is not None]
+    right = bool(told) and all(isinstance(value, int | Decimal | Shown) and not isinstance(value, bool) for value in told)
+    return Cells(column, [cell(value) for value in values], right, right or all(isinstance(value, dt.date) for value in told))
 
 
 def cell(value: object) -> str:

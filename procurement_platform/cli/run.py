@@ -78,8 +78,10 @@ def _has_files(platform: "Platform", run_date: dt.date) -> bool:
 def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     """A day as its buyer wants to see it first: the biggest orders, totals, what went wrong, and where everything is."""
     from procurement_platform.cli.exceptions import counts
-    from procurement_platform.cli.orders import totals
-    from procurement_platform.cli.output import out, show_table
+    from procurement_platform.cli.layout import View
+    from procurement_platform.cli.money import with_money
+    from procurement_platform.cli.orders import SPARE, TOTALS, below_minimum, totals
+    from procurement_platform.cli.output import out, say, show_table
     from procurement_platform.procurement import service
     from procurement_platform.procurement.publication import exceptions_folder, orders_folder
 
@@ -90,11 +92,15 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     # By units: amounts are in several currencies.
     biggest = sorted(lines, key=lambda line: (-line["quantity"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
     title = f"Supplier orders of {run_date}" + (f", the {TOP} of most units of {len(lines):,}" if len(lines) > TOP else "")
-    show_table(biggest, shown, title)
+    show_table(with_money(biggest), shown, title, View(spare=SPARE), whole=f"procurement orders {run_date}")
     console.print()
-    show_table(totals(lines), ("currency", "suppliers", "orders", "units", "amount"), "Totals")
+    show_table(with_money(totals(lines)), TOTALS, "Totals")
+    for note in below_minimum(platform, run_date, lines):
+        say(note, "yellow")
     console.print()
-    show_table(counts(found), ("severity", "rule", "lines", "rows", "units", "example"), f"Exceptions of {run_date}")
+    summary = View(details=("example",), spare=("rows",))
+    found_title = f"Exceptions of {run_date}: {len(found):,}"
+    show_table(counts(found), ("severity", "rule", "lines", "rows", "units", "example"), found_title, summary)
     console.print()
     console.print(f"Done in {seconds:.1f} s. Files, one per supplier:  {platform.lake.path(orders_folder(run_date))}")
     console.print(f"The exceptions report:  {platform.lake.path(exceptions_folder(run_date), 'exceptions.csv')}")

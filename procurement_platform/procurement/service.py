@@ -2,16 +2,21 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from heapq import merge
+from operator import itemgetter
 
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import ConfigurationError, ProcurementError
+from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash
+from procurement_platform.procurement.reference.tables import MARKETS, SUPPLIERS
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import crash_row
@@ -75,15 +80,76 @@ def published_day(platform: Platform, run_date: dt.date) -> PublishedDay:
 
 
 def orders(platform: Platform, run_date: dt.date, supplier: str | None = None) -> Rows:
-    """The published supplier orders of a day, in the order of supplier and SKU."""
-    for row in _rows(platform, published_day(platform, run_date), SUPPLIER_ORDERS):
+    """The published supplier orders of a day, in the order of supplier and SKU.
+
+    Raises:
+        ProcurementError: the day was never published, or knows no such supplier.
+    """
+    day = published_day(platform, run_date)
+    found = False
+    for row in _rows(platform, day, SUPPLIER_ORDERS):
         if supplier is None or row["supplier_id"] == supplier:
+            found = True
             yield row
+    if supplier is not None and not found:
+        from procurement_platform.procurement.reference.of_day import check_known
+
+        check_known(platform, day, SUPPLIERS, supplier)
 
 
 def demand(platform: Platform, run_date: dt.date) -> Rows:
     """The published net demand of a day, in the order of market and SKU."""
     yield from _rows(platform, published_day(platform, run_date), NET_DEMAND)
+
+
+def quarantine(platform: Platform, run_date: dt.date, feed: str | None = None, market: str | None = None) -> Rows:
+    """The rejected rows of a published day, in the order of feed, file and row number.
+
+    Raises:
+        ProcurementError: the day was never published, or knows no such market.
+    """
+    day = published_day(platform, run_date)
+    found = False
+    # One table has the rows of many files, each in order: they are merged, so that none has to be held whole.
+    paths = platform.publisher.run_files(QUARANTINE, run_date, day.tables[QUARANTINE.name])
+    for row in merge(*map(_rows_of, paths), key=itemgetter("feed", "file", "row_number")):
+        if feed in (None, row["feed"]) and market in (None, row["market"]):
+            found = True
+            yield row
+    if market is not None and not found:
+        from procurement_platform.procurement.reference.of_day import check_known
+
+        check_known(platform, day, MARKETS, market)
+
+
+@dataclass(frozen=True)
+class BelowMinimum:
+    """A supplier whose orders come to less than its `min_order_value`; both sums are in its currency."""
+
+    supplier: str
+    total: Decimal
+    least: Decimal
+    currency: str
+
+
+def below_minimum(platform: Platform, run_date: dt.date, lines: Iterable[Mapping[str, object]]) -> list[BelowMinimum]:
+    """Suppliers whose orders are worth less than the reference that the day was run with asks for.
+
+    That is told, and not applied: the orders are as they are.
+    """
+    from procurement_platform.procurement.reference.of_day import rows_of
+
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        if isinstance(amount := line["amount"], Decimal):
+            sums[str(line["supplier_id"])] = sums.get(str(line["supplier_id"]), Decimal(0)) + amount
+    suppliers = {str(row["supplier_id"]): row for row in rows_of(platform, published_day(platform, run_date), SUPPLIERS)} if sums else {}
+    below = []
+    for supplier, total in sorted(sums.items()):
+        least = suppliers[supplier]["min_order_value"]
+        if isinstance(least, Decimal) and total < least:
+            below.append(BelowMinimum(supplier, total, least, str(suppliers[supplier]["currency"])))
+    return below
 
 
 def exceptions(platform: Platform, run_date: dt.date) -> Rows:
@@ -235,14 +301,9 @@ def _note(file: object) -> str:
 
 def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:
     for path in platform.publisher.run_files(table, day.run_date, day.tables[table.name]):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
-            yield from batch.to_pylist()
+        yield from _rows_of(path)
 
 
-def open_platform(settings: Settings) -> Platform:
-    """The process's platform."""
-    return platform_for(settings)
-
-
-Reader = Callable[[Platform, dt.date], Rows]
-READERS: Mapping[str, Reader] = {"orders": orders, "demand": demand, "exceptions": exceptions}
+def _rows_of(path: str) -> Rows:
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=1_000):
+        yield from batch.to_pylist()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,25 @@ class Done:
 
 
 Procurement = Callable[..., Done]
+Terminal = Callable[[int], None]
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def plain(text: str) -> str:
+    """What a terminal shows, without colours."""
+    return _ESCAPES.sub("", text)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Makes the commands take their output for a terminal of so many columns."""
+
+    def of_width(columns: int) -> None:
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return of_width
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Errors, exit codes, and a start that loads nothing heavy."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from procurement_platform.cli import app as app_module
 from procurement_platform.cli.app import app, main
 from procurement_platform.errors import DayBusy, ReferenceError_
 from procurement_platform_tests.cli.conftest import Procurement
+from procurement_platform_tests.docs_pages import commands
 
 HEAVY = ("dagster", "polars", "pyarrow", "duckdb", "psycopg", "pyiceberg", "sqlglot", "sqlalchemy", "pydantic_settings", "fsspec", "numpy")
 
@@ -101,6 +103,16 @@ def test_the_version_is_the_projects(procurement: Procurement) -> None:
     from importlib.metadata import version
 
     assert procurement("--version").out == f"procurement {version('procurement-platform')}\n"
+
+
+@pytest.mark.parametrize("path", ["procurement", "procurement files", "procurement reference", *(path for path, _ in commands())])
+def test_help_names_values_by_what_they_are(procurement: Procurement, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = procurement(*path.split()[1:], "-h")
+    assert done.code == 0
+    assert f"Usage: {path}" in done.out
+    assert re.findall(r"<[^>]*>", done.out) == []  # <bool>, <str>, <int range>
+    assert "--help" in done.out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["files", "withdraw", "--help"], ["--version"]])

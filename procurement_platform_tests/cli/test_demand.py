@@ -1,6 +1,8 @@
 """`procurement demand`."""
 
+import csv
 from decimal import Decimal
+from pathlib import Path
 
 from procurement_platform.procurement.tables import NET_DEMAND
 from procurement_platform.settings import Settings
@@ -19,6 +21,18 @@ def test_each_line_explains_its_net_demand(procurement: Procurement, ran_day: Ra
         else:
             assert Decimal(row["net_demand"]) == needed
         assert (row["usable"] is None) == (row["stock_basis"] == "unknown")
+
+
+def test_unknown_stock_is_withheld_or_planned_as_the_help_says(procurement: Procurement, ran_day: RanDay, tmp_path: Path) -> None:
+    assert procurement("reference", "export", tmp_path).code == 0
+    policy = {row["market"]: row["when_missing"] for row in csv.DictReader((tmp_path / "markets.csv").read_text("utf-8").splitlines())}
+    unknown = [row for row in procurement("demand", DAY, "--format", "json").json if row["stock_basis"] == "unknown"]
+    assert unknown
+    for row in unknown:
+        assert (row["net_demand"] is None) == (policy[row["market"]] == "withhold")
+    told = " ".join(procurement("demand", "--help").out.replace("│", " ").split())
+    assert "the market's when_missing decides: withhold leaves net_demand empty" in told
+    assert "compute plans as if there were no stock" in told
 
 
 def test_markets_and_skus_are_in_order_and_once(procurement: Procurement, ran_day: RanDay) -> None:

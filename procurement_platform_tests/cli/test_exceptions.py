@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.cli.exceptions import SEVERITIES, counts
+from procurement_platform.cli.exceptions import SEVERITIES, TABLE_COLUMNS, counts, gravity
 from procurement_platform.quality.rules import RULES
 from procurement_platform.quality.violations import VIOLATIONS
 from procurement_platform.settings import Settings
@@ -35,6 +35,20 @@ def test_a_day_that_was_never_run_is_one_line(procurement: Procurement, home: Se
     assert "was never run" in procurement("exceptions", DAY).error
 
 
+def test_the_table_has_the_gravest_first_and_each_whole_message(procurement: Procurement, ran_day: RanDay) -> None:
+    rows = procurement("exceptions", DAY, "--format", "json").json
+    title, header, *lines = procurement("exceptions", DAY).out.splitlines()
+    assert title == f"Exceptions of {DAY}"
+    assert header.split() == list(TABLE_COLUMNS)
+    by_gravity = sorted(
+        rows, key=lambda r: (SEVERITIES.index(r["severity"]), *(r[name] or "" for name in ("rule", "market", "file", "sku")))
+    )
+    assert by_gravity != rows
+    for line, row in zip(lines, by_gravity, strict=False):
+        assert line.split()[:2] == [row["severity"], row["rule"]]
+        assert line.endswith(row["message"])
+
+
 FOUND = st.lists(
     st.builds(
         lambda rule, rows, units, message: {"rule": rule.name, "severity": rule.severity, "rows": rows, "units": units, "message": message},
@@ -51,8 +65,15 @@ def test_counts_add_up_with_the_gravest_first(found: list[dict[str, Any]]) -> No
     lines = counts(found)
     assert {line["rule"]: line["lines"] for line in lines} == Counter(one["rule"] for one in found)
     assert sum(int(str(line["rows"])) for line in lines) == sum(one["rows"] for one in found)
-    assert sum((Decimal(str(line["units"])) for line in lines), Decimal(0)) == sum(
-        (one["units"] or Decimal(0) for one in found), Decimal(0)
-    )
+    for line in lines:
+        units = [one["units"] for one in found if one["rule"] == line["rule"] and one["units"] is not None]
+        assert line["units"] == (sum(units, Decimal(0)) if units else None)
     order = [SEVERITIES.index(str(line["severity"])) for line in lines]
+    assert order == sorted(order)
+
+
+@given(FOUND)
+def test_gravity_is_that_of_the_rule(found: list[dict[str, Any]]) -> None:
+    lines = [{"market": None, "file": None, "sku": "A"} | one for one in found]
+    order = [SEVERITIES.index(line["severity"]) for line in sorted(lines, key=gravity)]
     assert order == sorted(order)

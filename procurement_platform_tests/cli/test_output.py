@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procurement_platform.cli.layout import View
 from procurement_platform.cli.options import Format
-from procurement_platform.cli.output import TABLE_ROWS, Row, cell, clean, say, show, steps
+from procurement_platform.cli.output import TABLE_ROWS, Row, Shown, cell, clean, say, show, show_table, steps
+from procurement_platform_tests.cli.conftest import Terminal, plain
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 COLUMNS = ("name", "quantity", "count", "day", "at", "note")
@@ -101,12 +103,9 @@ def test_an_error_before_the_first_row_leaves_standard_output_empty(capsys: pyte
 
 
 def test_a_table_is_never_cut_where_it_is_piped(capsys: pytest.CaptureFixture[str]) -> None:
-    long = "x" * 300
-    show([{"name": long, "quantity": Decimal(1)}], ["name", "quantity"], "table", title="A title")
-    title, header, line = capsys.readouterr().out.splitlines()
-    assert title.strip() == "A title"
-    assert header.split() == ["name", "quantity"]
-    assert line.split() == [long, "1"]
+    long = "x" * 3000
+    show([{"name": long, "note": "short"}, {"name": "y", "note": None}], ["name", "note"], "table", title="A title")
+    assert capsys.readouterr().out.splitlines() == ["A title", f"name{' ' * 2996}  note", f"{long}  short", "y"]
 
 
 def test_columns_that_are_the_same_everywhere_are_left_out_of_the_table_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +121,20 @@ def test_a_long_table_says_how_much_it_leaves_out(capsys: pytest.CaptureFixture[
     show(({"n": n} for n in range(TABLE_ROWS + 1234)), ["n"], "table")
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == TABLE_ROWS + 1
-    assert err == "… and 1,234 more: --format csv has them all\n"
+    assert err == "… 1,234 more, --format csv has them all\n"
+
+
+def test_on_a_narrow_terminal_columns_that_are_left_out_are_named(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal(20)
+    show([{"sku": "A", "quantity": 123456, "spare": "s" * 30}], ["sku", "quantity", "spare"], "table", view=View(spare=("spare",)))
+    out, err = capsys.readouterr()
+    assert plain(out) == "sku  quantity\nA     123,456\n"
+    assert plain(err) == "columns left out: spare (--format csv has them all)\n"
+    terminal(80)
+    show_table([{"sku": "A", "spare": "s" * 30}], ["sku", "spare"], view=View(spare=("spare",)))
+    out, err = capsys.readouterr()
+    assert plain(out).split() == ["sku", "spare", "A", "s" * 30]
+    assert err == ""
 
 
 @pytest.mark.parametrize(
@@ -135,6 +147,7 @@ def test_a_long_table_says_how_much_it_leaves_out(capsys: pytest.CaptureFixture[
         (Decimal("1E+3"), "1,000"),
         (1234567, "1,234,567"),
         (True, "yes"),
+        (Shown("12.50"), "12.50"),
         (None, ""),
         (dt.datetime(2025, 12, 20, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))), "2025-12-20 00:00 UTC"),
         ("\x1b[2Jgone", "\\x1b[2Jgone"),

@@ -43,7 +43,7 @@ def pin(platform: Platform, run_date: dt.date, *, refresh: bool = False) -> dict
         connection.close()
     versions = {name: content_version(table) for name, table in tables.items()}
     for name, table in tables.items():
-        path = _path(name, versions[name])
+        path = version_path(name, versions[name])
         if not platform.lake.exists(path):
             platform.lake.write(path, parquet_bytes(table))
     with platform.database.transaction() as transaction:
@@ -68,7 +68,7 @@ def pinned(platform: Platform, run_date: dt.date) -> dict[str, Pin]:
             "SELECT table_name, version, pinned_at, refreshed FROM control.reference_pins WHERE run_date = %s ORDER BY table_name",
             (run_date,),
         ).fetchall()
-    return {row[0]: Pin(row[0], row[1], _path(row[0], row[1]), row[2], row[3]) for row in rows}
+    return {row[0]: Pin(row[0], row[1], version_path(row[0], row[1]), row[2], row[3]) for row in rows}
 
 
 def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation]:
@@ -88,5 +88,6 @@ def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation
     return found
 
 
-def _path(table: str, version: str) -> str:
+def version_path(table: str, version: str) -> str:
+    """Where a version of a table lies, relative to the lake's root."""
     return f"reference/{table}/{version}.parquet"

@@ -1,0 +1,27 @@
+"""Texts are shortened between words."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procurement_platform.texts import shorten
+
+
+def test_a_text_ends_with_a_whole_word() -> None:
+    assert shorten("send the units ordered", 22) == "send the units ordered"
+    assert shorten("send the units ordered", 21) == "send the units…"
+    assert shorten("send the units ordered", 14) == "send the units…"
+    assert shorten("send the units ordered", 13) == "send the…"
+    assert shorten("x" * 30, 10) == "x" * 10 + "…"
+
+
+@given(st.text("ab ", max_size=60), st.integers(1, 60))
+def test_what_is_left_is_the_beginning_and_never_half_a_word(text: str, limit: int) -> None:
+    short = shorten(text, limit)
+    if len(text) <= limit:
+        assert short == text
+        return
+    kept = short.removesuffix("…")
+    assert short != kept
+    assert len(kept) <= limit
+    assert text.startswith(kept)
+    assert text[len(kept)] == " " or " " not in text[: limit + 1].strip(" ")

@@ -1,9 +1,12 @@
 """`procurement reference`: the reference tables as CSV."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+COLUMNS = ("table", "before", "after", "added", "changed", "removed")
 
 app = typer.Typer(
     help="Load and export the reference tables: markets, products, suppliers, what they sell, planning parameters.", no_args_is_help=True
@@ -12,14 +15,17 @@ app = typer.Typer(
 
 @app.command()
 def load(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder with markets.csv, products.csv, … Tables without a file stay as they are.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with markets.csv, products.csv, … (any of the five).")],
 ) -> None:
     """Load reference tables from the CSV files of a folder.
 
     Reads DIR/{table}.csv. Writes the reference tables: all files are checked first, then all are taken in one transaction, or none.
-    Columns that a file leaves out, and empty cells, take their default. Days that ran before keep the version they were run with.
+
+    Each file replaces its table whole: a row that the file does not have is removed. A table without a file stays as it is. Columns that
+    a file leaves out, and empty cells, take their default (docs/reference.md has every column). What was added, changed and removed is
+    printed, by key.
+
+    Days that were run keep the reference of their first run; `procurement run DATE --refresh-reference` takes this one.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.output import say, show_table
@@ -27,7 +33,11 @@ def load(
 
     with session.platform() as platform:
         report = load_reference(platform.database, folder)
-    show_table([{"table": name, "rows": rows} for name, rows in report.rows.items()], ("table", "rows"), "Loaded")
+    show_table([{"table": name} | asdict(change) for name, change in report.changes.items()], COLUMNS, f"Loaded from {folder}, in rows")
+    if report.kept:
+        say(f"no file, left as they were: {', '.join(report.kept)}")
+    if any(change.added or change.changed or change.removed for change in report.changes.values()):
+        say("Days that were run keep the reference of their first run: procurement run DATE --refresh-reference takes this one")
     if report.unknown_files:
         say(f"not a reference table, and left alone: {', '.join(report.unknown_files)}", "yellow")
 

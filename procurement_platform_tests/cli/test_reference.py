@@ -15,13 +15,38 @@ def test_an_empty_database_exports_the_sample_set_and_takes_it_back(procurement:
 
     loaded = procurement("reference", "load", tmp_path / "one")
     assert loaded.code == 0
-    rows = dict(line.split() for line in loaded.out.splitlines()[2:])
+    assert loaded.out.splitlines()[1].split() == ["table", "before", "after", "added", "changed", "removed"]
+    rows = {line.split()[0]: line.split()[1:] for line in loaded.out.splitlines()[2:]}
     assert set(rows) == set(TABLES)
-    assert rows["markets"] == "8"
+    assert rows["markets"] == ["8", "8", "0", "0", "0"]
+    assert loaded.err == ""  # nothing changed
 
     procurement("reference", "export", tmp_path / "two")
     for name in TABLES:
         assert (tmp_path / "one" / f"{name}.csv").read_bytes() == (tmp_path / "two" / f"{name}.csv").read_bytes()
+
+
+def test_a_load_says_what_it_replaces_and_what_stays(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    procurement("reference", "export", tmp_path)
+    for name in ("markets", "products", "suppliers", "planning_parameters"):
+        (tmp_path / f"{name}.csv").unlink()
+    offers = tmp_path / "supplier_products.csv"
+    header, first, second, *rest = offers.read_text().splitlines()
+    cells = dict(zip(header.split(","), second.split(","), strict=True)) | {"lead_time_days": "77"}
+    offers.write_text("\n".join([header, ",".join(cells.values()), *rest]) + "\n")
+    done = procurement("reference", "load", tmp_path)
+    before = f"{len(rest) + 2:,}"
+    assert done.out.splitlines()[2:] == [f"supplier_products   {before}  {len(rest) + 1:,}      0        1        1"]
+    kept, pinned = done.err.splitlines()
+    assert kept == "no file, left as they were: markets, products, suppliers, planning_parameters"
+    assert "procurement run DATE --refresh-reference" in pinned
+
+
+def test_the_help_says_what_a_load_replaces(procurement: Procurement) -> None:
+    told = " ".join(procurement("reference", "load", "--help").out.replace("│", " ").split())
+    assert "Each file replaces its table whole: a row that the file does not have is removed." in told
+    assert "A table without a file stays as it is." in told
+    assert "--refresh-reference" in told
 
 
 def test_faults_are_all_listed_and_nothing_is_loaded(procurement: Procurement, home: Settings, tmp_path: Path) -> None:

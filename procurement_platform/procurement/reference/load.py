@@ -10,15 +10,28 @@ from psycopg import sql
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import ReferenceError_
+from procurement_platform.procurement.reference import snapshot
 from procurement_platform.procurement.reference.read import BAD, ROW, Problem, TableFile, overlapping, read_table
 from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, ForeignKey, ReferenceTable
 
 
 @dataclass(frozen=True)
-class LoadReport:
-    """What was loaded: rows per table given, and the files of the folder that are no table's."""
+class Change:
+    """What a load did to a table: its rows before and after, and of those, by key, how many came, differ and went."""
 
-    rows: Mapping[str, int]
+    before: int
+    after: int
+    added: int
+    changed: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was loaded: each table given and its change, the tables that had no file, and the files that are no table's."""
+
+    changes: Mapping[str, Change]
+    kept: tuple[str, ...] = ()
     unknown_files: tuple[str, ...] = ()
 
 
@@ -66,8 +79,18 @@ def _load(connection: psycopg.Connection, folder: Path) -> LoadReport:
             f"nothing was loaded: {first}" + (f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""),
             tuple(str(problem) for problem in problems),
         )
+    changes = {name: _change(connection, file) for name, file in files.items()}
     _replace(connection, files)
-    return LoadReport({name: file.frame.height for name, file in files.items()}, unknown)
+    return LoadReport(changes, tuple(name for name in BY_NAME if name not in files), unknown)
+
+
+def _change(connection: psycopg.Connection, file: TableFile) -> Change:
+    old, new = pl.DataFrame(snapshot.read_table(connection, file.table)), file.frame.select(file.table.column_names)
+    key, whole = list(file.table.key), list(file.table.column_names)
+    added = new.join(old, on=key, how="anti", nulls_equal=True).height
+    same = new.join(old, on=whole, how="semi", nulls_equal=True).height
+    removed = old.join(new, on=key, how="anti", nulls_equal=True).height
+    return Change(old.height, new.height, added, new.height - same - added, removed)
 
 
 def _backward_periods(file: TableFile) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ def read_tables(connection: psycopg.Connection) -> dict[str, pa.Table]:
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return {table.name: _read(connection, table) for table in REFERENCE_TABLES}
+        return {table.name: read_table(connection, table) for table in REFERENCE_TABLES}
 
 
 def content_version(table: pa.Table) -> str:
@@ -43,7 +43,8 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _read(connection: psycopg.Connection, table: ReferenceTable) -> pa.Table:
+def read_table(connection: psycopg.Connection, table: ReferenceTable) -> pa.Table:
+    """One table as the connection sees it, typed as declared, in the order of its key."""
     name = sql.Identifier("reference", table.name)
     columns = sql.SQL(", ").join(map(_selected, table.columns))
     # The key first; the other columns make the order total where a key is not unique (open and repeated periods).

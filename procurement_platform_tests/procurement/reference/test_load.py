@@ -5,10 +5,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import ReferenceError_
-from procurement_platform.procurement.reference.load import load_if_empty, load_reference
+from procurement_platform.procurement.reference.load import Change, load_if_empty, load_reference
 from procurement_platform.procurement.reference.snapshot import content_version, read_tables
 
 MARKETS = "market,name,currency,timezone\nDE,Germany,EUR,Europe/Berlin\nFR,France,EUR,Europe/Paris\n"
@@ -16,6 +18,7 @@ PRODUCTS = "sku,name\nA,Apples\nB,Bread\n"
 SUPPLIERS = "supplier_id,name,currency\nS,Someone,EUR\n"
 OFFERS = "supplier_id,sku,unit_price\nS,A,1.5\n"
 PARAMETERS = "sku,market,safety_stock\nA,,5\nA,DE,7\n"
+CONTENT = st.dictionaries(st.sampled_from("ABCDE"), st.sampled_from(["Apples", "Bread"]), max_size=5)
 SET = {"markets": MARKETS, "products": PRODUCTS, "suppliers": SUPPLIERS, "supplier_products": OFFERS, "planning_parameters": PARAMETERS}
 
 
@@ -54,7 +57,11 @@ def test_a_whole_set_is_loaded_and_counted(database: Database, tmp_path: Path) -
     (folder / "notes.txt").write_text("mine")
     (folder / "suplier_products.csv").write_text("a\n")
     report = load_reference(database, folder)
-    assert report.rows == {"markets": 2, "products": 2, "suppliers": 1, "supplier_products": 1, "planning_parameters": 2}
+    assert {name: change.after for name, change in report.changes.items()} == {
+        "markets": 2, "products": 2, "suppliers": 1, "supplier_products": 1, "planning_parameters": 2,
+    }  # fmt: skip
+    assert all(change == Change(0, change.after, change.after, 0, 0) for change in report.changes.values())
+    assert report.kept == ()
     assert report.unknown_files == ("notes.txt", "suplier_products.csv")
     with database.transaction() as connection:
         assert connection.execute(
@@ -67,8 +74,40 @@ def test_a_whole_set_is_loaded_and_counted(database: Database, tmp_path: Path) -
 
 def test_loading_again_changes_nothing(database: Database, loaded: Path) -> None:
     before = versions(database)
-    load_reference(database, loaded)
+    report = load_reference(database, loaded)
     assert versions(database) == before
+    assert all(change == Change(change.after, change.after, 0, 0, 0) for change in report.changes.values())
+
+
+def test_what_a_load_changes_is_counted_by_key(database: Database, loaded: Path) -> None:
+    offers = (
+        "supplier_id,sku,min_quantity,valid_from,valid_to,unit_price\n"
+        "S,A,0,,2025-06-30,1.5\n"  # its end is new
+        "S,A,0,2025-07-01,,2\n"  # another period: a row of its own
+        "S,B,0,,,1\n"
+    )
+    parameters = "sku,market,safety_stock\nA,,6\nB,DE,7\n"  # one row for all changed, one went, one came
+    report = load_reference(database, put(loaded, supplier_products=offers, planning_parameters=parameters))
+    assert report.changes == {"supplier_products": Change(1, 3, 2, 1, 0), "planning_parameters": Change(2, 2, 1, 1, 1)}
+    assert report.kept == ("markets", "products", "suppliers")
+
+
+@given(before=CONTENT, after=CONTENT)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changes_are_those_of_a_comparison_by_hand(
+    before: dict[str, str], after: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    for content in (before, after):
+        rows = "".join(f"{sku},{name}\n" for sku, name in content.items())
+        report = load_reference(database, put(tmp_path / "set", products=f"sku,name\n{rows}", planning_parameters="sku\n"))
+    common = before.keys() & after.keys()
+    assert report.changes["products"] == Change(
+        before=len(before),
+        after=len(after),
+        added=len(after.keys() - common),
+        changed=sum(before[sku] != after[sku] for sku in common),
+        removed=len(before.keys() - common),
+    )
 
 
 def test_a_given_table_is_replaced_whole_and_the_others_stay(database: Database, loaded: Path) -> None:
@@ -116,7 +155,7 @@ def test_dangling_references_across_the_set(database: Database, tmp_path: Path) 
 
 def test_references_to_what_stays_in_the_database_are_fine(database: Database, loaded: Path) -> None:
     report = load_reference(database, put(loaded, supplier_products="supplier_id,sku,unit_price\nS,B,1\n"))
-    assert report.rows == {"supplier_products": 1}
+    assert report.changes["supplier_products"].after == 1
 
 
 def test_a_parent_that_rows_in_the_database_need_cannot_go(database: Database, loaded: Path) -> None:

@@ -45,7 +45,7 @@ def test_impossible_sizes_are_refused(sizes: tuple[int, int, int]) -> None:
 def test_a_made_set_replaces_an_empty_one_the_sample_and_another_made_one(database: Database) -> None:
     load_made_reference(database, 2, 30, 3)
     report = load_made_reference(database, 3, 40, 4)
-    assert report.rows["markets"] == 3
+    assert report.changes["markets"].after == 3
     with database.connect() as connection:
         found = read_tables(connection)
         made = make_reference(3, 40, 4)
@@ -60,7 +60,7 @@ def test_the_sample_can_be_replaced_until_somebody_changes_it(database: Database
     with pytest.raises(ConfigurationError, match="the database holds reference data of its own"):
         load_made_reference(database, 2, 30, 3)
     load_reference(database, SAMPLE)
-    assert load_made_reference(database, 2, 30, 3).rows["products"] == 30
+    assert load_made_reference(database, 2, 30, 3).changes["products"].after == 30
 
 
 def test_a_user_s_own_few_rows_are_kept(database: Database, tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ class InvalidFile(ProcurementError):
     """A market's file that cannot be used as a whole. The market must send it again."""
 
 
+class NotPermitted(ProcurementError):
+    """A folder that the platform has no right to use. Give it that right, then try again."""
+
+
 class DayBusy(ProcurementError):
     """Another run holds this day. Wait for it; `holder` says who it is."""
 

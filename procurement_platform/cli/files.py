@@ -8,8 +8,8 @@ from typer.core import TyperGroup
 
 from procurement_platform.cli.options import FormatOption, OptionalDate, parse_date
 
-COLUMNS = ("run_date", "feed", "market", "file", "state", "sent_at", "rows", "accepted", "quarantined", "duplicates", "note")
-SPARE = ("sent_at", "duplicates", "accepted", "rows")
+COLUMNS = ("run_date", "feed", "market", "file", "state", "sent_at", "rows", "accepted", "quarantined", "duplicates", "file_id", "note")
+SPARE = ("sent_at", "duplicates", "accepted", "rows", "file_id")
 
 
 class _ListByDefault(TyperGroup):
@@ -33,19 +33,22 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
-    from procurement_platform.procurement import service
+    from procurement_platform.procurement.handing_in import SHORT_ID
+    from procurement_platform.procurement.market_files import market_files
     from procurement_platform.settings import settings
 
     run_date = date or settings().default_run_date()
     with session.platform() as platform:
-        lines = [asdict(line) for line in service.files(platform, run_date)]
+        lines = [asdict(line) for line in market_files(platform, run_date)]
+    if form == "table":  # enough to tell them apart, and `files withdraw` takes it
+        lines = [line | {"file_id": str(line["file_id"])[:SHORT_ID]} for line in lines]
     show(lines, COLUMNS, form, title=f"Files of {run_date}", hidden=("run_date",), view=View(("note",), SPARE))
 
 
 @app.command()
 def withdraw(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file's name as sent, or its id in the ledger.")],
-    why: Annotated[str, typer.Option("--why", help="The reason, kept in the ledger with your user name.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file's name as sent, or its id (the 8 digits that `files` shows do).")],
+    why: Annotated[str, typer.Option("--why", help="The reason, kept in the ledger with your name (PROCUREMENT_USER, else your login).")],
     date: Annotated[
         str | None, typer.Option("--date", metavar="DATE", help="The run date, where the name alone does not say which file is meant.")
     ] = None,
@@ -54,11 +57,12 @@ def withdraw(
     """Take a file out of its day; the next run of the day does without it.
 
     Reads and writes the file ledger. The file's bytes stay in the raw layer, and what is published stays until the day is run again.
+    `procurement put` with the same bytes takes the withdrawal back.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.output import say
-    from procurement_platform.procurement import service
+    from procurement_platform.procurement import handing_in
 
     with session.platform() as platform:
-        withdrawn = service.withdraw(platform, file, why, parse_date(date) if date else None, feed)
+        withdrawn = handing_in.withdraw(platform, file, why, parse_date(date) if date else None, feed)
     say(f"withdrawn: {withdrawn}. Run the day again to do without it.")

@@ -25,12 +25,15 @@ def put(
 ) -> None:
     """Hand in a market's file: copy it into the inbox, under the name that says whose it is.
 
-    Reads FILE. Writes {LAKE}/inbox/{FEED}/{DATE}/{MARKET}[__SUFFIX].{ext}, over a file of that name. The next run of the day takes it.
+    Reads FILE, the markets (an empty database gets the sample set) and the file ledger. Writes
+    {LAKE}/inbox/{FEED}/{DATE}/{MARKET}[__SUFFIX].{ext}, over a file of that name, and says what it replaces; the next run of the day
+    takes it. Bytes that were withdrawn count again, and the ledger says who put them in.
     """
+    from procurement_platform.cli import session
     from procurement_platform.cli.output import say
-    from procurement_platform.inbox.hand_in import hand_in
-    from procurement_platform.lake.files import Lake
-    from procurement_platform.settings import settings
+    from procurement_platform.procurement.handing_in import hand_in
 
-    handed = hand_in(Lake(settings().lake_url), file, feed, market, date, suffix)
-    say(f"{handed}: put in. It counts from the next run on: procurement run {date}")
+    with session.platform() as platform:
+        told = hand_in(platform, file, feed, market, date, suffix)
+    for line in told:
+        say(line)

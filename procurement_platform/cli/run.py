@@ -70,9 +70,9 @@ def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
 
 def _has_files(platform: "Platform", run_date: dt.date) -> bool:
     """Whether the day has or had files: a day that was received once is not made up a second time."""
-    from procurement_platform.procurement import service
+    from procurement_platform.procurement.market_files import market_files
 
-    return any(line.state not in ("missing", "expected") for line in service.files(platform, run_date))
+    return any(line.state not in ("missing", "expected") for line in market_files(platform, run_date))
 
 
 def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:

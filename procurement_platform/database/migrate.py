@@ -7,7 +7,7 @@ import psycopg
 
 from procurement_platform.errors import ConfigurationError
 
-HEAD = "0001"  # the newest file of migrations/versions/, told here so that a warm start imports no alembic
+HEAD = "0002"  # the newest file of migrations/versions/, told here so that a warm start imports no alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7270219
 
@@ -21,8 +21,8 @@ def revision(connection: psycopg.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def migrate(connect: Callable[[], psycopg.Connection], *, down: bool = False) -> None:
-    """Brings the database to this version's revision (`down`: to none) in one transaction. Processes that do so at once wait for the first.
+def migrate(connect: Callable[[], psycopg.Connection], *, down: bool = False, to: str = HEAD) -> None:
+    """Brings the database up to a revision (`down`: to none) in one transaction. Processes that do so at once wait for the first.
 
     Raises:
         ConfigurationError: the database has a revision that this version does not know.
@@ -50,4 +50,4 @@ def migrate(connect: Callable[[], psycopg.Connection], *, down: bool = False) ->
         if down:
             command.downgrade(config, "base")
         else:
-            command.upgrade(config, HEAD)
+            command.upgrade(config, to)

@@ -1,17 +1,39 @@
 """Putting a file into the inbox, as a market would: under the name that says whose it is, and whole or not at all."""
 
 import datetime as dt
-import shutil
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.identity import FORMATS, Unfit, parse_name, printable
+from procurement_platform.inbox.identity import FORMATS, FileIdentity, Unfit, file_id, is_ignored, parse_name, printable
 from procurement_platform.lake.files import Lake
 
+_PIECE = 1024 * 1024
 
-def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date, suffix: str = "") -> str:
-    """Copies a file to `inbox/{feed}/{run_date}/{market}[__{suffix}].{extension}` and returns that path, relative to the lake.
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A file that lies in the inbox now. `path` is relative to the lake.
+
+    `lay_there` are the SHA-256 of what the inbox held under the same identity, by file name; the same name and hash: nothing was written.
+    """
+
+    identity: FileIdentity
+    path: str
+    sha256: str
+    size: int
+    lay_there: dict[str, str]
+
+    @property
+    def file_id(self) -> str:
+        """The id it has, or will have, in the ledger."""
+        return file_id(self.identity.feed, self.identity.run_date, self.identity.name, self.sha256)
+
+
+def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date, suffix: str = "") -> HandedIn:
+    """Copies a file to `inbox/{feed}/{run_date}/{market}[__{suffix}].{extension}`.
 
     What the inbox holds under the same identity, in whatever format, is replaced. The content is not looked at: a run does that.
 
@@ -31,15 +53,45 @@ def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date,
     target = f"{folder}/{identity.file_name}"
     beside = f"{folder}/.{identity.file_name}.{uuid4().hex[:8]}.part"  # ignored by the scan, for its dot and its ending
     lake.make_folder(folder)
+    lay_there = {each: _sha256(lake, f"{folder}/{each}") for each in lake.files(folder) if _same_identity(identity, each)}
     try:
-        with source.open("rb") as read, lake.fs.open(lake.path(beside), "wb") as write:
-            shutil.copyfileobj(read, write, 1024 * 1024)
-        lake.sync([lake.path(beside)])
-        lake.move(beside, target)
+        sha256, size = _copy(lake, source, beside)
+        if lay_there.get(identity.file_name) == sha256:
+            lake.remove(beside)
+        else:
+            lake.sync([lake.path(beside)])
+            lake.move(beside, target)
     except BaseException:
         lake.remove(beside)
         raise
-    for other in FORMATS:
-        if other != form:
-            lake.remove(f"{folder}/{name}.{other}")
-    return target
+    for other in lay_there:
+        if other != identity.file_name:
+            lake.remove(f"{folder}/{other}")
+    return HandedIn(identity, target, sha256, size, lay_there)
+
+
+def _same_identity(identity: FileIdentity, file_name: str) -> bool:
+    found = parse_name(identity.feed, identity.run_date, file_name)
+    return isinstance(found, FileIdentity) and found.key == identity.key and not is_ignored(file_name)
+
+
+def _copy(lake: Lake, source: Path, target: str) -> tuple[str, int]:
+    """Copies a file; the SHA-256 and size of what was written."""
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as read, lake.fs.open(lake.path(target), "wb") as write:
+        while piece := read.read(_PIECE):
+            digest.update(piece)
+            size += write.write(piece)
+    return digest.hexdigest(), size
+
+
+def _sha256(lake: Lake, path: str) -> str:
+    """A file's hash; empty where it may not be read."""
+    digest = hashlib.sha256()
+    try:
+        with lake.fs.open(lake.path(path), "rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except OSError:
+        return ""
+    return digest.hexdigest()

@@ -9,19 +9,16 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 from procurement_platform.inbox.identity import parse_date
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.waiting import Seen, name_of
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.files import Lake
 
-HASHED_BYTES = 64 * 1024 * 1024  # a larger file that was touched counts as changed: a run finds out more cheaply than a look every tick
 NAMED = 3
 IN_USE = ("accepted", "rejected")
-_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -86,52 +83,17 @@ class Look:
 
     def _fresh(self, run_date: dt.date, known: Sequence[LedgerFile]) -> Iterator[tuple[str, str]]:
         """Name and mark of each settled file whose bytes the day is not made of."""
-        versions: dict[_Key, list[LedgerFile]] = defaultdict(list)
-        for version in known:
-            versions[version.feed, version.name, version.file_name].append(version)
+        seen = Seen(known)
         for feed in self.feeds:
             found = scan(self.lake.path("inbox"), feed, run_date, 0)
             lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
             for file in lying:
-                if self._is_settled(file.modified_at) and not _is_known(file, versions[_key(file)]):
-                    yield _name(file), f"{feed}/{_name(file)} {file.size} {file.modified_at.isoformat()}"
+                if self._is_settled(file.modified_at) and not seen.has(file):
+                    yield name_of(file), f"{feed}/{name_of(file)} {file.size} {file.modified_at.isoformat()}"
 
     def _is_settled(self, modified_at: dt.datetime) -> bool:
         # One dated in the future says nothing about when it was written.
         return not self.now - dt.timedelta(seconds=self.settle_seconds) < modified_at <= self.now
-
-
-def _is_known(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> bool:
-    """Whether the day's last run saw this file: by size and time; where only the time differs, by content."""
-    # What is no file, or too large to read, stands in the ledger with size 0.
-    seen = [v for v in versions if v.sent_at == file.modified_at and v.size_bytes in (file.size, 0)]
-    if seen:
-        return any(v.state != "superseded" for v in seen)
-    same_size = [v for v in versions if v.size_bytes == file.size and v.state != "superseded"]
-    if not same_size or isinstance(file, UnfitFile) or file.size > HASHED_BYTES or "://" in file.path:
-        return False
-    digest = _sha256(file.path, file.size, file.modified_at)
-    return any(v.sha256 == digest for v in same_size)
-
-
-@lru_cache(maxsize=1024)
-def _sha256(path: str, _size: int, _modified_at: dt.datetime) -> str | None:
-    """A file's hash, read once for each size and time; None where it went away."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _key(file: FoundFile | UnfitFile) -> _Key:
-    if isinstance(file, FoundFile):
-        return file.identity.feed, file.identity.name, file.identity.file_name
-    return file.feed, file.file_name, file.file_name
-
-
-def _name(file: FoundFile | UnfitFile) -> str:
-    return file.identity.file_name if isinstance(file, FoundFile) else file.file_name
 
 
 def _earlier(day: PublishedDay) -> dict[dt.date, str]:

@@ -16,6 +16,8 @@ from procurement_platform.errors import ProcurementError
 class LedgerFile:
     """One version of a market's file. The active ones of a day (state `accepted`) are what the day is made of.
 
+    `withdrawn_*` stay when the file was reinstated: `reinstated_*` say who did it, and when.
+
     `rows` = `accepted` + `quarantined` + `duplicates`, where the file could be read. `raw_path` is relative to the lake's root.
     """
 
@@ -42,6 +44,8 @@ class LedgerFile:
     withdrawn_by: str | None = None
     withdrawn_why: str | None = None
     withdrawn_at: dt.datetime | None = None
+    reinstated_by: str | None = None
+    reinstated_at: dt.datetime | None = None
 
 
 _WRITTEN = (
@@ -65,7 +69,7 @@ _WRITTEN = (
     "raw_path",
     "run_id",
 )
-_READ = (*_WRITTEN, "received_at", "withdrawn_by", "withdrawn_why", "withdrawn_at")
+_READ = (*_WRITTEN, "received_at", "withdrawn_by", "withdrawn_why", "withdrawn_at", "reinstated_by", "reinstated_at")
 
 
 class Ledger:
@@ -118,12 +122,21 @@ class Ledger:
             for before, after in paths.items():
                 connection.execute("UPDATE control.files SET raw_path = %s WHERE raw_path = %s", (after, before))
 
+    def seen_again(self, times: Mapping[str, dt.datetime]) -> None:
+        """Notes when files that a run left out were sent last (file id → time), so that nobody asks for them to be looked at again."""
+        if not times:
+            return
+        with self._database.transaction() as connection:
+            for file_id, sent_at in times.items():
+                connection.execute("UPDATE control.files SET sent_at = %s WHERE file_id = %s", (sent_at, file_id))
+
     def withdraw(self, file: LedgerFile, by: str, why: str) -> None:
-        """Takes a file out of its day, for good; its bytes stay. The day must be run again."""
+        """Takes a file out of its day, until its bytes are handed in again; they stay. The day must be run again."""
         with self._database.transaction() as connection:
             done = connection.execute(
                 """
-                UPDATE control.files SET state = 'withdrawn', withdrawn_by = %s, withdrawn_why = %s, withdrawn_at = now()
+                UPDATE control.files SET state = 'withdrawn', withdrawn_by = %s, withdrawn_why = %s, withdrawn_at = now(),
+                    reinstated_by = NULL, reinstated_at = NULL
                 WHERE file_id = %s AND state IN ('accepted', 'rejected')
                 """,
                 (by, why, file.file_id),
@@ -132,6 +145,21 @@ class Ledger:
                 raise ProcurementError(
                     f"{file.file_name} of {file.run_date} is not in use any more: see `procurement files {file.run_date}`"
                 )
+
+    def reinstate(self, file_id: str, by: str) -> bool:
+        """Lets the next run take the bytes of a withdrawn file again, where the inbox has them; False where none was withdrawn.
+
+        Until then it counts as one that was superseded: known, and not in use.
+        """
+        with self._database.transaction() as connection:
+            done = connection.execute(
+                """
+                UPDATE control.files SET state = 'superseded', reinstated_by = %s, reinstated_at = now()
+                WHERE file_id = %s AND state = 'withdrawn'
+                """,
+                (by, file_id),
+            )
+        return done.rowcount == 1
 
     def _note(self, connection: psycopg.Connection, file: LedgerFile) -> None:
         connection.execute(

@@ -66,7 +66,7 @@ class Receiver:
     products: str
 
     def receive(self, feeds: Sequence[Feed], places: Mapping[str, Place]) -> Received:
-        """Decodes the day's files into the places given. Nothing is recorded: the caller records what it accepts.
+        """Decodes the day's files into the places given. What became of them is the caller's to record.
 
         Raises:
             InputGone: the raw copy of a file in use is gone, and the inbox does not hold the file either.
@@ -93,12 +93,14 @@ class Receiver:
         tasks = [self._fresh_task(feed, f, places[feed.name]) for feed, f in fresh] + [self._old_task(feeds, f, places) for f in old]
         outcomes = list(self.decoders.run(tasks))
         fallen_back: list[LedgerFile] = []
+        touched: dict[str, dt.datetime] = {}
         for (feed, found), outcome in zip(fresh, outcomes[: len(fresh)], strict=True):
             before = active.get((feed.name, found.identity.name))
             if outcome.status == "unsettled":
                 growing.append(found.identity.file_name)
             elif outcome.file_id in withdrawn:
                 _discard(outcome)
+                touched[outcome.file_id] = found.modified_at
             else:
                 receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome))
                 if outcome.status == "accepted":
@@ -109,6 +111,7 @@ class Receiver:
         again = list(self.decoders.run([self._old_task(feeds, f, places) for f in fallen_back]))
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
         receipts = [r for r in receipts if r.file.file_id not in withdrawn]
+        self.ledger.seen_again(touched)
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
 
     def tidy_raw(self, feeds: Iterable[Feed]) -> None:
@@ -217,7 +220,8 @@ class Receiver:
 
     def _not_active(self, market: str) -> str:
         return (
-            f"{market} is no market that is active on {self.run_date}: correct the file's name, or have the market added to the reference"
+            f"{market} is no market that is active on {self.run_date}: correct the file's name, or have the market added to the "
+            "reference and the day run with --refresh-reference"
         )
 
     def _stranger(self, found: FoundFile) -> LedgerFile:
@@ -247,7 +251,8 @@ class Receiver:
         self, feed: str, name: str, file_name: str, market: str, form: str, path: str, sent_at: dt.datetime, reason: str
     ) -> LedgerFile:
         """A file that is not decoded; where it is one and small enough, its bytes are kept like those of every rejected file."""
-        digest = _sha256(path) if _is_plain_file(path) and Path(path).stat().st_size <= self.settings.max_file_bytes else None
+        size = _plain_size(path)
+        digest = _sha256(path) if size is not None and size <= self.settings.max_file_bytes else None
         readable = digest is not None
         digest = digest or hashlib.sha256(reason.encode()).hexdigest()
         identifier = file_id(feed, self.run_date, name, digest)
@@ -267,7 +272,8 @@ class Receiver:
             market=market,
             format=form,
             sha256=digest,
-            size_bytes=Path(path).stat().st_size if readable else 0,
+            # 0: no file, or one that may not be read; `inbox.waiting` looks at it again.
+            size_bytes=size if size is not None and (readable or size > self.settings.max_file_bytes) else 0,
             sent_at=sent_at,
             state="rejected",
             reason=reason,
@@ -286,11 +292,13 @@ def _discard(outcome: DecodeOutcome) -> None:
         Path(path).unlink()
 
 
-def _is_plain_file(path: str) -> bool:
+def _plain_size(path: str) -> int | None:
+    """A plain file's size; None for anything else."""
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
+        found = os.lstat(path)
     except OSError:
-        return False
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _sha256(path: str) -> str | None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from procurement_platform.errors import NotPermitted
 from procurement_platform.inbox.identity import FileIdentity, Unfit, is_ignored, parse_name, printable
 
 
@@ -79,6 +80,9 @@ def scan(
     Files younger than `settle_seconds` (or dated in the future) are waited for once, `settle_seconds` for all of them; those
     whose size or time changed meanwhile are `growing`. Of two files with one identity (`DE.csv`, `DE.avro`) the newest counts, by
     time, then name, and replaces the others.
+
+    Raises:
+        NotPermitted: the platform may not list the folder.
     """
     folder = f"{_local(inbox)}/{feed}/{run_date.isoformat()}"
     entries = {entry.name: entry for entry in _entries(folder)}
@@ -133,9 +137,14 @@ def _local(url: str) -> str:
     return (unquote(urlsplit(url).path) if url.startswith("file:") else url).rstrip("/")
 
 
-def _entries(folder: str) -> Iterator[_Entry]:
+def _entries(folder: str) -> list[_Entry]:
     listing = _remote_entries(folder) if "://" in folder else _local_entries(folder)
-    return (entry for entry in listing if not is_ignored(entry.name))
+    try:
+        return [entry for entry in listing if not is_ignored(entry.name)]
+    except PermissionError as problem:
+        # Taken for an empty folder, its files would be missing without a word.
+        reason = problem.strerror or "no permission"
+        raise NotPermitted(f"{folder} cannot be listed ({reason}): give the platform the right to read and enter this folder") from problem
 
 
 def _local_entries(folder: str) -> Iterator[_Entry]:

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from procurement_platform.inbox.scan import scan
+from procurement_platform.inbox.waiting import Seen
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS
-from procurement_platform.procurement.service import expected
+from procurement_platform.procurement.market_files import Expected, expected
 from procurement_platform.quality.alerts import Finding, fingerprint
 
 LOOK_BACK = dt.timedelta(days=1)  # a cut-off that passed longer ago is the report's to tell
 ONCE = fingerprint("cut-off")  # the same whatever else happens: told once
-Due = tuple[dt.date, str, str, dt.datetime]  # run date, feed, market, cut-off
+Due = tuple[dt.date, str, str, Expected]  # run date, feed, market, and what was expected
 
 
 def due_files(platform: Platform, now: dt.datetime) -> list[Due]:
@@ -20,11 +21,9 @@ def due_files(platform: Platform, now: dt.datetime) -> list[Due]:
     found = []
     day = (now - LOOK_BACK).date() - dt.timedelta(days=2)  # the cut-off is in the morning after, and days begin earlier in the east
     while day <= now.date() + dt.timedelta(days=1):
-        for market, feed, cutoff in expected(platform, day):
-            if now - LOOK_BACK < cutoff <= now:
-                found.append((day, feed, market, cutoff))
+        found += [(day, each.feed, each.market, each) for each in expected(platform, day) if now - LOOK_BACK < each.due <= now]
         day += dt.timedelta(days=1)
-    return sorted(found)
+    return sorted(found, key=lambda due: due[:3])
 
 
 def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence[Finding]]:
@@ -36,7 +35,7 @@ def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence
             if (feed, market) in accepted:
                 continue
             what = "what it sent was rejected" if (feed, market) in rejected else "it sent none"
-            text = f"no {feed} file of {market} by its cut-off, {cutoff:%Y-%m-%d %H:%M} UTC: {what}"
+            text = f"no {feed} file of {market} by its cut-off, {cutoff}: {what}"
             name = f"cut_off {market}"
             found.setdefault(day, []).append(Finding(f"raw_{feed}", name, day.isoformat(), passed=False, text=text, fingerprint=ONCE))
     return found
@@ -44,11 +43,10 @@ def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence
 
 def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """(feed, market) of the files that are accepted or wait in the inbox, and of those that were rejected."""
-    files = platform.ledger.files(day, states=("accepted", "rejected", "withdrawn"))
+    files = platform.ledger.files(day)
     accepted = {(f.feed, f.market) for f in files if f.state == "accepted"}
-    seen = {(f.feed, f.file_name) for f in files}
+    seen = Seen(files)
     for feed in FEEDS:
-        for waiting in scan(platform.lake.path("inbox"), feed.name, day, 0).files:
-            if (feed.name, waiting.identity.file_name) not in seen:
-                accepted.add((feed.name, waiting.identity.market))
+        waiting = [each for each in scan(platform.lake.path("inbox"), feed.name, day, 0).files if not seen.has(each)]
+        accepted.update((feed.name, each.identity.market) for each in waiting)
     return accepted, {(f.feed, f.market) for f in files if f.state == "rejected"}

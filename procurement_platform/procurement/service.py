@@ -1,7 +1,6 @@
 """What the command line, sensors and tests ask of the domain: run a day, and read what is published. No printing here."""
 
 import datetime as dt
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -75,7 +74,10 @@ def published_day(platform: Platform, run_date: dt.date) -> PublishedDay:
     if day is None:
         crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
         why = f"its last run crashed ({crash.message})" if crash else "it was never run"
-        raise ProcurementError(f"{run_date} is not published: {why}. Run it: procurement run {run_date}")
+        # A command in another folder may have another home.
+        raise ProcurementError(
+            f"{run_date} is not published: {why}. Run it: procurement run {run_date} (the home is {platform.settings.home})"
+        )
     return day
 
 
@@ -202,101 +204,6 @@ def notice_killed(platform: Platform, run_date: dt.date | None = None) -> list[t
         finally:
             lock.release()
     return found
-
-
-@dataclass(frozen=True)
-class FileLine:
-    """A file a market sent for a day, or one it should have sent."""
-
-    run_date: dt.date
-    feed: str
-    market: str
-    file: str
-    state: str
-    sent_at: dt.datetime | None
-    rows: int | None
-    accepted: int | None
-    quarantined: int | None
-    duplicates: int | None
-    note: str
-
-
-def files(platform: Platform, run_date: dt.date) -> list[FileLine]:
-    """The day's files, in use or not, and those still expected (`missing` once the market's cut-off has passed)."""
-    known = platform.ledger.files(run_date)
-    lines = [
-        FileLine(run_date, f.feed, f.market, f.file_name, f.state, f.sent_at, f.rows, f.accepted, f.quarantined, f.duplicates, _note(f))
-        for f in known
-    ]
-    seen = {f.file_name for f in known}
-    for feed in ("orders", "stock"):
-        for name in platform.lake.files(f"inbox/{feed}/{run_date.isoformat()}"):
-            if name not in seen and not name.startswith((".", "_")) and not name.endswith((".tmp", ".part")):
-                market = name.split(".")[0].split("__")[0]
-                lines.append(
-                    FileLine(run_date, feed, market, name, "waiting", None, None, None, None, None, "in the inbox; the next run takes it")
-                )
-    have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
-    for market, feed, cutoff in expected(platform, run_date):
-        if (feed, market) not in have:
-            late = dt.datetime.now(dt.UTC) >= cutoff
-            note = f"cut-off {cutoff:%Y-%m-%d %H:%M} UTC{' has passed' if late else ''}"
-            lines.append(FileLine(run_date, feed, market, "", "missing" if late else "expected", None, None, None, None, None, note))
-    return sorted(lines, key=lambda line: (line.feed, line.market, line.file, line.state))
-
-
-def expected(platform: Platform, run_date: dt.date) -> list[tuple[str, str, dt.datetime]]:
-    """Which files a day should have: market, feed, and the cut-off: the market's time of day after the run date, in UTC."""
-    from zoneinfo import ZoneInfo
-
-    with platform.database.transaction() as connection:
-        rows = connection.execute(
-            """
-            SELECT market, timezone, sends_orders, sends_stock, orders_cutoff, stock_cutoff FROM reference.markets
-            WHERE (active_from IS NULL OR active_from <= %(day)s) AND (active_to IS NULL OR active_to >= %(day)s) ORDER BY market
-            """,
-            {"day": run_date},
-        ).fetchall()
-    found = []
-    for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in rows:
-        for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff)):
-            if sends:
-                # The day's orders are complete when the day is over: the cut-off is in the morning after.
-                at = dt.datetime.combine(run_date + dt.timedelta(days=1), cutoff, ZoneInfo(zone))
-                found.append((market, feed, at.astimezone(dt.UTC)))
-    return found
-
-
-def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None = None, feed: str | None = None) -> str:
-    """Takes a file out of its day. `name` is its name as sent or its ledger id; returns what was withdrawn, in words.
-
-    Raises:
-        ProcurementError: no file, or several, are meant.
-    """
-    if not why.strip():
-        raise ProcurementError("say why the file is withdrawn: --why 'text'")
-    found = [
-        f
-        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("accepted", "rejected"))
-        if name in (f.file_id, f.file_name) and feed in (None, f.feed)
-    ]
-    if len(found) != 1:
-        which = ", ".join(f"{f.feed} {f.run_date} {f.file_id}" for f in found[:5])
-        raise ProcurementError(
-            f"{name} is no file in use: see `procurement files DATE`"
-            if not found
-            else f"{name} is {len(found)} files ({which}): name it by its id"
-        )
-    file = found[0]
-    platform.ledger.withdraw(file, os.environ.get("USER") or f"uid {os.getuid()}", why.strip())
-    return f"{file.file_name} ({file.feed}, {file.run_date})"
-
-
-def _note(file: object) -> str:
-    state, reason, notes = file.state, file.reason, file.notes  # type: ignore[attr-defined]
-    if state == "withdrawn":
-        return f"withdrawn by {file.withdrawn_by}: {file.withdrawn_why}"  # type: ignore[attr-defined]
-    return str(reason or (notes or "").replace("\n", "; "))
 
 
 def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:

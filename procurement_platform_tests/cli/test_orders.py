@@ -119,7 +119,8 @@ def test_what_is_said_of_suppliers_below_their_minimum(monkeypatch: pytest.Monke
 def test_a_day_that_was_never_run_is_one_line(procurement: Procurement, home: Settings) -> None:
     for form in ("table", "csv", "json"):
         assert (
-            procurement("orders", DAY, "--format", form).error == f"{DAY} is not published: it was never run. Run it: procurement run {DAY}"
+            procurement("orders", DAY, "--format", form).error
+            == f"{DAY} is not published: it was never run. Run it: procurement run {DAY} (the home is {home.home})"
         )
 
 

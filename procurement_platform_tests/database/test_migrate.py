@@ -77,10 +77,25 @@ def test_down_and_up_again(database: Database, connection: psycopg.Connection) -
     assert migrate.revision(connection) == migrate.HEAD
 
 
+def test_a_ledger_of_an_earlier_version_is_brought_up_with_its_rows(
+    database: Database, home: Settings, connection: psycopg.Connection
+) -> None:
+    connection.rollback()
+    migrate.migrate(database.connect, down=True)
+    migrate.migrate(database.connect, to="0001")
+    connection.execute(
+        "INSERT INTO control.files (file_id, feed, run_date, name, file_name, market, format, sha256, size_bytes, state, withdrawn_by)"
+        " VALUES ('f', 'orders', '2025-12-20', 'DE', 'DE.csv', 'DE', 'csv', 's', 1, 'withdrawn', 'ann')"
+    )
+    connection.commit()
+    Database(home).ensure()
+    assert connection.execute("SELECT withdrawn_by, reinstated_by, reinstated_at FROM control.files").fetchone() == ("ann", None, None)
+
+
 def test_a_database_of_a_newer_version_is_refused(database: Database, home: Settings, connection: psycopg.Connection) -> None:
     connection.execute("UPDATE control.schema_version SET version_num = '9999'")
     connection.commit()
-    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0001.*newer version made it; install that one"):
+    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0002.*newer version made it; install that one"):
         Database(home).ensure()
     assert connection.execute("SELECT version_num FROM control.schema_version").fetchone() == ("9999",)
 

@@ -1,8 +1,8 @@
 """A file handed in is one a market could have sent: whole, and under its identity."""
 
 import datetime as dt
+import hashlib
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.hand_in import hand_in
+from procurement_platform.inbox.identity import file_id
 from procurement_platform.inbox.scan import scan
 from procurement_platform.lake.files import Lake
 
@@ -33,9 +34,33 @@ def inbox(lake: Lake, feed: str = "stock") -> list[str]:
 
 
 def test_the_file_gets_its_markets_name_and_keeps_its_bytes(lake: Lake, source: Path) -> None:
-    path = hand_in(lake, source, "stock", "DE", DAY)
-    assert path == "inbox/stock/2025-12-20/DE.csv"
-    assert lake.read(path) == source.read_bytes()
+    handed = hand_in(lake, source, "stock", "DE", DAY)
+    assert handed.path == "inbox/stock/2025-12-20/DE.csv"
+    assert lake.read(handed.path) == source.read_bytes()
+    assert inbox(lake) == ["DE.csv"]
+    assert handed.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert handed.size == source.stat().st_size
+    assert handed.file_id == file_id("stock", DAY, "DE", handed.sha256)
+    assert handed.lay_there == {}
+
+
+def test_what_lay_there_is_told_with_its_hash(lake: Lake, source: Path, tmp_path: Path) -> None:
+    first = hand_in(lake, source, "stock", "DE", DAY)
+    Path(lake.path("inbox/stock/2025-12-20/DE.CSV.GZ")).write_bytes(b"x")  # the same name to the platform
+    Path(lake.path("inbox/stock/2025-12-20/DE__other.csv")).write_bytes(b"y")
+    source.write_bytes(b"other\n")
+    second = hand_in(lake, source, "stock", "DE", DAY)
+    assert second.lay_there == {"DE.csv": first.sha256, "DE.CSV.GZ": hashlib.sha256(b"x").hexdigest()}
+    assert inbox(lake) == ["DE.csv", "DE__other.csv"]
+
+
+def test_the_same_bytes_are_left_as_they_lie(lake: Lake, source: Path) -> None:
+    handed = hand_in(lake, source, "stock", "DE", DAY)
+    before = Path(lake.path(handed.path)).stat()
+    again = hand_in(lake, source, "stock", "DE", DAY)
+    assert again.lay_there == {"DE.csv": again.sha256}
+    after = Path(lake.path(handed.path)).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert inbox(lake) == ["DE.csv"]
 
 
@@ -83,17 +108,14 @@ def test_an_unknown_format_is_refused(lake: Lake, tmp_path: Path) -> None:
         hand_in(lake, path, "stock", "DE", DAY)
 
 
-def test_a_copy_that_fails_leaves_nothing_behind(lake: Lake, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_fails_leaves_nothing_behind(lake: Lake, source: Path, tmp_path: Path) -> None:
     hand_in(lake, source, "stock", "DE", DAY)
     before = lake.read("inbox/stock/2025-12-20/DE.csv")
 
-    def full(*_: object) -> NoReturn:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfileobj", full)
-    source.write_bytes(b"other\n")
-    with pytest.raises(OSError, match="No space left"):
-        hand_in(lake, source, "stock", "DE", DAY)
+    broken = tmp_path / "broken.csv"
+    broken.symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    with pytest.raises(OSError, match="Input/output error"):
+        hand_in(lake, broken, "stock", "DE", DAY)
     assert inbox(lake) == ["DE.csv"]
     assert lake.read("inbox/stock/2025-12-20/DE.csv") == before
 
@@ -105,7 +127,7 @@ def test_nothing_is_ever_written_outside_the_days_folder(tmp_path_factory: pytes
     source.write_bytes(b"a\n")
     lake = Lake((root / "lake").as_uri())
     try:
-        path = hand_in(lake, source, "orders", market, DAY, suffix)
+        path = hand_in(lake, source, "orders", market, DAY, suffix).path
     except InvalidFile:
         assert not lake.exists("inbox")
         return

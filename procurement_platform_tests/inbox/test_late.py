@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from procurement_platform.inbox import late
+from procurement_platform.inbox import waiting
 from procurement_platform.inbox.late import Look, StaleDay, touched_dates
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.settings import Settings
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
+from procurement_platform_tests.rights import without_root_rights
 
 BEFORE = DAY - dt.timedelta(days=1)
 See = Callable[..., list[StaleDay]]
@@ -131,17 +132,17 @@ def test_the_same_bytes_put_again_change_nothing(shop: Shop, published: Path, se
 
 def test_a_file_that_is_only_touched_is_read_once(shop: Shop, published: Path, see: See) -> None:
     touch(published)
-    late._sha256.cache_clear()
+    waiting._sha256.cache_clear()
     see()
     see()
-    assert late._sha256.cache_info().misses == 1
+    assert waiting._sha256.cache_info().misses == 1
 
 
 def test_an_unchanged_file_is_never_read(shop: Shop, published: Path, see: See) -> None:
-    late._sha256.cache_clear()
+    waiting._sha256.cache_clear()
     published.chmod(0)
     assert see() == []
-    assert late._sha256.cache_info().misses == 0
+    assert waiting._sha256.cache_info().misses == 0
 
 
 def test_a_file_that_left_the_inbox_stays_in_use(published: Path, see: See) -> None:
@@ -166,6 +167,58 @@ def test_a_rejected_file_is_no_reason_to_run_again_and_again(shop: Shop, see: Se
     (shop.inbox / "orders" / DAY.isoformat() / "JP.csv").symlink_to("nowhere.csv")
     shop.run()
     assert see() == []
+
+
+def test_a_file_that_could_not_be_read_is_taken_once_it_may_be(shop: Shop, see: See) -> None:
+    """Its size and time are the same: only the right to read it is new."""
+    path = shop.put("orders", "DE", [order("1", "A", 1)], form="csv")
+    path.chmod(0)
+    with without_root_rights() as thread:
+        thread.submit(shop.platform.decoders.start).result()
+        shop.run()
+        assert [file.state for file in shop.ledger().values()] == ["rejected"]
+        assert thread.submit(see).result() == []
+        path.chmod(0o644)
+        assert [stale.why for stale in thread.submit(see).result()] == ["new: DE.csv"]
+        shop.run()
+        assert [file.state for file in shop.ledger().values()] == ["superseded", "accepted"]
+        assert see() == []
+        shop.platform.decoders.close()
+
+
+def test_a_large_file_that_was_withdrawn_and_touched_is_asked_for_once(
+    shop: Shop, published: Path, see: See, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run leaves it out again, and must say that it saw it: else each publication would be a reason for the next."""
+    monkeypatch.setattr(waiting, "HASHED_BYTES", 0)
+    shop.platform.ledger.withdraw(shop.ledger()["orders", "DE.csv", "accepted"], "ann", "wrong prices")
+    shop.run()
+    touch(published)
+    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    shop.run()
+    assert see() == []
+
+
+def test_a_large_file_of_no_market_of_ours_is_no_reason_to_run_again_and_again(shop: Shop, see: See) -> None:
+    shop.platform.settings = shop.platform.settings.model_copy(update={"max_file_bytes": 20})
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    shop.put_bytes("orders", "XX.csv", b"x" * 21)
+    shop.run()
+    assert {file.state for file in shop.ledger().values()} == {"rejected"}
+    assert see() == []
+
+
+def test_a_withdrawn_file_that_is_put_in_again_makes_the_day_stale(shop: Shop, published: Path, see: See) -> None:
+    gone = shop.ledger()["orders", "DE.csv", "accepted"]
+    shop.platform.ledger.withdraw(gone, "ann", "wrong prices")
+    shop.run()
+    assert see() == []
+    assert shop.platform.ledger.reinstate(gone.file_id, "bob")
+    assert not shop.platform.ledger.reinstate(gone.file_id, "bob")
+    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    shop.run()
+    assert see() == []
+    assert ("orders", "DE.csv", "accepted") in shop.ledger()
 
 
 def test_two_formats_of_one_file_settle_on_the_newer(shop: Shop, see: See) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from procurement_platform.errors import NotPermitted
 from procurement_platform.inbox.scan import Scan, scan
+from procurement_platform_tests.rights import without_root_rights
 
 DAY = dt.date(2025, 12, 20)
 NOW = 1_766_250_000.0
@@ -52,6 +54,22 @@ def look(folder: Path, clock: Clock, settle: float = 2.0) -> Scan:
 
 def names(files: tuple[object, ...]) -> list[str]:
     return [file.identity.file_name for file in files]  # type: ignore[attr-defined]
+
+
+def test_a_folder_that_may_not_be_listed_is_not_taken_for_an_empty_one(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv")
+    with without_root_rights() as thread:
+        assert names(thread.submit(look, folder, clock).result().files) == ["DE.csv"]
+        for mode in (0o000, 0o300, 0o600):  # not to be listed; listed and not entered
+            folder.chmod(mode)
+            with pytest.raises(NotPermitted) as refused:
+                thread.submit(look, folder, clock).result()
+            assert str(refused.value) == (
+                f"{folder} cannot be listed (Permission denied): give the platform the right to read and enter this folder"
+            )
+        folder.chmod(0o700)
+        (folder / "DE.csv").chmod(0)  # a file that may not be read is found: whoever reads it says so
+        assert names(thread.submit(look, folder, clock).result().files) == ["DE.csv"]
 
 
 def test_an_absent_folder_is_empty(tmp_path: Path, clock: Clock) -> None:

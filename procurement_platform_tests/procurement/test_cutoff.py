@@ -33,7 +33,7 @@ def test_what_is_missing_is_told_per_feed(shop: Shop) -> None:
     shop.put("orders", "JP", [order("1", "A", 1)])
     assert missing(shop, JP) == [("raw_stock", "cut_off JP")]
     (finding,) = at_cutoff(shop.platform, JP)[DAY]
-    assert finding.text == "no stock file of JP by its cut-off, 2025-12-20 21:00 UTC: it sent none"
+    assert finding.text == "no stock file of JP by its cut-off, 2025-12-21 06:00 (Asia/Tokyo): it sent none"
 
 
 def test_an_accepted_file_and_one_that_waits_are_there(shop: Shop) -> None:
@@ -49,6 +49,14 @@ def test_a_rejected_file_is_missing_and_the_text_says_why(shop: Shop) -> None:
     shop.run()
     (finding,) = at_cutoff(shop.platform, JP)[DAY]
     assert finding.text.endswith("what it sent was rejected")
+
+
+def test_a_corrected_file_that_waits_is_there_although_it_was_rejected_before(shop: Shop) -> None:
+    shop.put_bytes("orders", "JP.avro", b"")
+    shop.put("stock", "JP", [count("A", 1)])
+    shop.run()
+    shop.put("orders", "JP", [order("1", "A", 1)])
+    assert missing(shop, JP) == []
 
 
 def test_a_market_that_is_not_expected_is_not_missed(shop: Shop) -> None:

@@ -11,6 +11,8 @@ import pytest
 from procurement_platform.errors import DayBusy, InputGone, LockLost, ProcurementError
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.procurement import publication, service
+from procurement_platform.procurement.handing_in import withdraw
+from procurement_platform.procurement.market_files import market_files
 from procurement_platform.procurement.tables import AGGREGATED_ORDERS, ORDER_LINES, STOCK_LINES, SUPPLIER_ORDER_ALLOCATIONS
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
@@ -223,11 +225,11 @@ def test_a_withdrawn_file_counts_no_more_even_while_it_lies_in_the_inbox(shop: S
     shop.put("orders", "DE", [order("1", "B", 7)])
     shop.all_counted()
     shop.run()
-    assert service.withdraw(shop.platform, "DE.avro", "wrong month", DAY, "orders") == "DE.avro (orders, 2025-12-20)"
+    assert withdraw(shop.platform, "DE.avro", "wrong month", DAY, "orders") == "DE.avro (orders, 2025-12-20)"
     shop.run()
     assert ("DE", "B") not in shop.demand()
     assert ("MISSING_FILE", "DE", "", "", 1) in shop.exceptions()
-    [line] = [f for f in service.files(shop.platform, DAY) if f.state == "withdrawn"]
+    [line] = [f for f in market_files(shop.platform, DAY) if f.state == "withdrawn"]
     assert line.note.endswith(": wrong month")
 
 
@@ -296,7 +298,7 @@ def test_a_market_that_is_no_longer_active_is_not_planned_and_its_file_is_refuse
 def test_a_withdrawn_file_of_an_unknown_market_stays_withdrawn(shop: Shop) -> None:
     shop.put_bytes("orders", "XX.avro", b"no such market")
     shop.run()
-    service.withdraw(shop.platform, "XX.avro", "sent by mistake", DAY)
+    withdraw(shop.platform, "XX.avro", "sent by mistake", DAY)
     shop.run()
     assert "INVALID_FILE" not in {e[0] for e in shop.exceptions()}
 
@@ -335,10 +337,10 @@ def test_a_day_without_any_file_is_published_empty_and_says_so(shop: Shop) -> No
 def test_files_tells_what_came_and_what_is_still_expected(shop: Shop) -> None:
     today = shop.platform.settings.today()
     shop.put("orders", "DE", [order("1", "B", 7)], day=today)
-    lines = {(f.feed, f.market): f.state for f in service.files(shop.platform, today)}
+    lines = {(f.feed, f.market): f.state for f in market_files(shop.platform, today)}
     assert lines["orders", "DE"] == "waiting"
     assert lines["stock", "DE"] == "expected"
-    lines = {(f.feed, f.market): f.state for f in service.files(shop.platform, DAY)}
+    lines = {(f.feed, f.market): f.state for f in market_files(shop.platform, DAY)}
     assert set(lines.values()) == {"missing"}
 
 

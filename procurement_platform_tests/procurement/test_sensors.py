@@ -15,6 +15,7 @@ from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import platform_for
 from procurement_platform.procurement import sensors, service
 from procurement_platform.procurement.endings import JOB
+from procurement_platform.procurement.handing_in import withdraw
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.settings import Settings, settings
@@ -121,7 +122,7 @@ def test_a_published_day_is_asked_for_again_for_a_late_and_for_a_withdrawn_file(
     desk.put("stock", "GB", [count("A", 1)], day=DAY)
     assert ask(instance) == [DAY.isoformat()]
     service.run_day(settings(), DAY)
-    service.withdraw(desk.platform, "GB.avro", "a test", DAY)
+    withdraw(desk.platform, "GB.avro", "a test", DAY)
     assert ask(instance) == [DAY.isoformat()]
 
 

@@ -1,0 +1,77 @@
+"""Whether a day's last run saw a file that lies in the inbox: by size and time; where only the time differs, by content."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.scan import FoundFile, UnfitFile
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+HASHED_BYTES = 64 * 1024 * 1024  # a larger file that was touched counts as changed: a run finds out more cheaply than a look every tick
+_Key = tuple[str, str, str]
+
+
+class Seen:
+    """A day's files as the ledger has them, in whatever state."""
+
+    def __init__(self, known: Iterable[LedgerFile]) -> None:
+        self._versions: dict[_Key, list[LedgerFile]] = defaultdict(list)
+        for version in known:
+            self._versions[version.feed, version.name, version.file_name].append(version)
+
+    def has(self, file: FoundFile | UnfitFile) -> bool:
+        """Whether the day's last run saw the file as it is now. What it did not see waits for the next one."""
+        return _is_among(file, self._versions[_key(file)])
+
+
+def name_of(file: FoundFile | UnfitFile) -> str:
+    """A file's name as sent."""
+    return file.identity.file_name if isinstance(file, FoundFile) else file.file_name
+
+
+def is_readable(path: str) -> bool:
+    """Whether the platform may read a local file; what is elsewhere is taken to be readable."""
+    if "://" in path:
+        return True
+    try:
+        with Path(path).open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+def _is_among(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> bool:
+    seen = [v for v in versions if v.sent_at == file.modified_at and v.size_bytes == file.size]
+    if seen:
+        return any(v.state != "superseded" for v in seen)
+    # What is no file, or could not be read, stands in the ledger with size 0. Once it may be read, a run can take it: its time is the same.
+    unread = any(v.sent_at == file.modified_at and v.size_bytes == 0 and v.state != "superseded" for v in versions)
+    if unread and (isinstance(file, UnfitFile) or not is_readable(file.path)):
+        return True
+    same_size = [v for v in versions if v.size_bytes == file.size and v.state != "superseded"]
+    if not same_size or isinstance(file, UnfitFile) or file.size > HASHED_BYTES or "://" in file.path:
+        return False
+    digest = _sha256(file.path, file.size, file.modified_at)
+    return any(v.sha256 == digest for v in same_size)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: str, _size: int, _modified_at: "dt.datetime") -> str | None:
+    """A file's hash, read once for each size and time; None where it went away."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _key(file: FoundFile | UnfitFile) -> _Key:
+    if isinstance(file, FoundFile):
+        return file.identity.feed, file.identity.name, file.identity.file_name
+    return file.feed, file.file_name, file.file_name

@@ -1,0 +1,124 @@
+"""What the markets sent for a day, what became of it, and what is still expected: for people, from the ledger and the inbox as it is."""
+
+import datetime as dt
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.waiting import Seen, is_readable, name_of
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.feeds import FEEDS
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """A file a market sent for a day, or one it should have sent. `file_id` is the ledger's: a file no run has seen has none."""
+
+    run_date: dt.date
+    feed: str
+    market: str
+    file: str
+    state: str
+    sent_at: dt.datetime | None = None
+    rows: int | None = None
+    accepted: int | None = None
+    quarantined: int | None = None
+    duplicates: int | None = None
+    file_id: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A file that a day should have. `due` is the market's cut-off, in its own time zone."""
+
+    market: str
+    feed: str
+    due: dt.datetime
+
+    def __str__(self) -> str:
+        return f"{self.due:%Y-%m-%d %H:%M} ({self.due.tzinfo})"
+
+
+def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
+    """The day's files, in use or not, those that wait in the inbox, and those still expected (`missing` once their cut-off has passed).
+
+    Raises:
+        NotPermitted: a folder of the inbox cannot be listed.
+    """
+    known = platform.ledger.files(run_date)
+    lines = [
+        FileLine(
+            run_date,
+            f.feed,
+            f.market,
+            f.file_name,
+            f.state,
+            f.sent_at,
+            f.rows,
+            f.accepted,
+            f.quarantined,
+            f.duplicates,
+            f.file_id,
+            _note(f),
+        )
+        for f in known
+    ]
+    seen = Seen(known)
+    in_use = {(f.feed, f.name): f.file_name for f in known if f.state == "accepted"}
+    for feed in FEEDS:
+        found = scan(platform.lake.path("inbox"), feed.name, run_date, 0)
+        lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
+        lines += [_waiting(feed.name, run_date, file, in_use) for file in lying if not seen.has(file)]
+    have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
+    for each in expected(platform, run_date):
+        if (each.feed, each.market) not in have:
+            late = dt.datetime.now(dt.UTC) >= each.due
+            note = f"was due by {each}" if late else f"expected by {each}"
+            lines.append(FileLine(run_date, each.feed, each.market, "", "missing" if late else "expected", note=note))
+    return sorted(lines, key=lambda line: (line.feed, line.market, line.file, line.state))
+
+
+def expected(platform: Platform, run_date: dt.date) -> list[Expected]:
+    """Which files a day should have, each due at its market's time of day after the run date; in the order of the markets."""
+    with platform.database.transaction() as connection:
+        rows = connection.execute(
+            """
+            SELECT market, timezone, sends_orders, sends_stock, orders_cutoff, stock_cutoff FROM reference.markets
+            WHERE (active_from IS NULL OR active_from <= %(day)s) AND (active_to IS NULL OR active_to >= %(day)s) ORDER BY market
+            """,
+            {"day": run_date},
+        ).fetchall()
+    # The day's orders are complete when the day is over: the cut-off is on the day after.
+    after = run_date + dt.timedelta(days=1)
+    return [
+        Expected(market, feed, dt.datetime.combine(after, cutoff, ZoneInfo(zone)))
+        for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in rows
+        for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff))
+        if sends
+    ]
+
+
+def _waiting(feed: str, run_date: dt.date, file: FoundFile | UnfitFile, in_use: dict[tuple[str, str], str]) -> FileLine:
+    """A file in the inbox that no run has seen as it is now."""
+    if isinstance(file, UnfitFile):
+        return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
+    before = in_use.get((feed, file.identity.name))
+    if not is_readable(file.path):
+        note = "in the inbox, and cannot be read: give the platform read access"
+    elif before is not None:
+        note = f"in the inbox; the next run takes it in place of the {before} in use"
+    else:
+        note = "in the inbox; the next run takes it"
+    return FileLine(run_date, feed, file.identity.market, name_of(file), "waiting", file.modified_at, note=note)
+
+
+def _note(file: LedgerFile) -> str:
+    if file.state == "withdrawn":
+        return f"withdrawn by {file.withdrawn_by}: {file.withdrawn_why}"
+    note = str(file.reason or (file.notes or "").replace("\n", "; "))
+    if file.reinstated_by is None:
+        return note
+    again = f"withdrawn by {file.withdrawn_by} ({file.withdrawn_why}), put in again by {file.reinstated_by}"
+    return f"{again}; {note}" if note else again

@@ -37,7 +37,7 @@ format: dev ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: dev ## Write docs/commands.md and docs/settings.md again
+docs: dev ## Write docs/commands.md, docs/settings.md and docs/reference.md again
 	@$(BIN)/python -m procurement_platform_tests.docs_pages
 
 .PHONY: ui

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from procurement_platform.cli.app import command
+from procurement_platform.procurement.reference.read import CODES, MAX_CODE
+from procurement_platform.procurement.reference.tables import MAX_TEXT, REFERENCE_TABLES, ReferenceColumn, ReferenceTable
 from procurement_platform.project import CHECKOUT
 from procurement_platform.settings import Settings, variable
 
@@ -115,12 +117,85 @@ def default_of(field: FieldInfo) -> str:
     return "" if value is None or value == () else f"`{value.as_posix() if isinstance(value, Path) else value}`"
 
 
+def reference_page() -> str:
+    """`docs/reference.md`: every reference table and column."""
+    lines = [
+        "# Reference tables",
+        "",
+        FROM_CODE,
+        "",
+        "What the markets do not send: who they are, what is sold, who sells it to us, and what is kept in reserve. The tables lie in",
+        "PostgreSQL (schema `reference`) and travel as CSV files, one a table:",
+        "",
+        "    procurement reference export tables/      # as they are; an empty database gets a sample set",
+        "    procurement reference load tables/        # checked as a whole, then taken in one transaction, or not at all",
+        "",
+        "- A file replaces its table whole: a row that it does not have is removed. A table without a file stays as it is. `load` prints",
+        "  how many rows were added, changed and removed.",
+        "- Files are UTF-8, with `,` or `;` between cells, and a header that names the columns in any order. A column that is left out and",
+        "  an empty cell take the default. Decimals are exact.",
+        "- Dates are inclusive on both ends. What they are compared with is the run date.",
+        "- A day keeps the tables as they were when it was first run; `procurement run DATE --refresh-reference` takes them as they are",
+        "  now.",
+    ]
+    for table in REFERENCE_TABLES:
+        lines += ["", f"## {table.name}", "", f"{table.doc} Unique: {_unique(table)}."]
+        lines += ["", "| column | meaning | unit | default | allowed | example |", "|---|---|---|---|---|---|"]
+        lines += [reference_row(table, column) for column in table.columns]
+        if table.notes:
+            lines += ["", table.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _unique(table: ReferenceTable) -> str:
+    if table.one_at_a_time and table.period:
+        group, (start, end) = ", ".join(f"`{name}`" for name in table.one_at_a_time), (table.period.start, table.period.end)
+        return f"of rows with the same {group}, at most one holds on a day (`{start}` to `{end}`)"
+    return ", ".join(f"`{name}`" for name in table.key)
+
+
+def reference_row(table: ReferenceTable, column: ReferenceColumn) -> str:
+    """A reference column as a line of a table."""
+    without = "must be given" if column.required else "empty"
+    default = without if column.default is None else f"`{column.default}`"
+    meaning = f"{column.doc} **Without effect on orders in this version.**" if column.unused else column.doc
+    cells = (f"`{column.name}`", cell(meaning), cell(column.unit), default, cell(allowed(table, column)), f"`{column.example}`")
+    return f"| {' | '.join(cells)} |"
+
+
+def allowed(table: ReferenceTable, column: ReferenceColumn) -> str:
+    """The values a reference column takes, in words."""
+    parent = next((foreign.table for foreign in table.foreign_keys if foreign.column == column.name), None)
+    if parent:
+        return f"a `{column.name}` of [{parent}](#{parent})"
+    if column.choices:
+        return " or ".join(f"`{choice}`" for choice in column.choices)
+    if column.form in CODES:
+        return f"1 to {MAX_CODE} {CODES[column.form][1]}, the first a letter or digit"
+    if column.low is not None and column.high is not None:
+        places = int(column.type.rstrip(")").split(",")[1]) if column.type.startswith("decimal") else 0
+        least = f"more than {column.low}" if column.above else f"{column.low}"
+        return f"{least} to {column.high:,}" + (f", up to {places} places" if places else ", whole")
+    return ALLOWED[column.form if column.type == "varchar" else column.type]
+
+
+ALLOWED = {
+    "text": f"text of one line, up to {MAX_TEXT} characters",
+    "sku": f"text of one line, up to {MAX_TEXT} characters",
+    "currency": "an ISO 4217 code",
+    "timezone": "an IANA time zone",
+    "time": "`00:00` to `23:59`",
+    "boolean": "`true` or `false`",
+    "date": "YYYY-MM-DD",
+}
+
+
 def cell(text: str) -> str:
     """Text inside a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"docs/commands.md": commands_page, "docs/settings.md": settings_page}
+PAGES = {"docs/commands.md": commands_page, "docs/settings.md": settings_page, "docs/reference.md": reference_page}
 
 if __name__ == "__main__":
     for path, page in PAGES.items():

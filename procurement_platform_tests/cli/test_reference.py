@@ -31,7 +31,7 @@ def test_a_load_says_what_it_replaces_and_what_stays(procurement: Procurement, h
     for name in ("markets", "products", "suppliers", "planning_parameters"):
         (tmp_path / f"{name}.csv").unlink()
     offers = tmp_path / "supplier_products.csv"
-    header, first, second, *rest = offers.read_text().splitlines()
+    header, _, second, *rest = offers.read_text().splitlines()
     cells = dict(zip(header.split(","), second.split(","), strict=True)) | {"lead_time_days": "77"}
     offers.write_text("\n".join([header, ",".join(cells.values()), *rest]) + "\n")
     done = procurement("reference", "load", tmp_path)

@@ -22,11 +22,11 @@ from procurement_platform.procurement.reference.tables import MAX_TEXT, Referenc
 ROW, BAD = "__row__", "__bad__"  # names that no CSV column can have: they are in no table
 
 # They become parts of file names; in a market's, a double underscore ends the code.
-_CODES = {
+CODES = {
     "market": (r"^[A-Z0-9](?:_?[A-Z0-9-])*$", "capital letters, digits, '-' or single '_'"),
     "supplier_id": (r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "letters, digits, '.', '-' or '_'"),
 }
-_MAX_CODE = 32
+MAX_CODE = 32
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
@@ -181,10 +181,10 @@ def _narrow_text(text: pl.Series, column: ReferenceColumn) -> Iterator[tuple[pl.
         yield _only(text, text.is_in(_zones())), "is no IANA time zone; write one such as Europe/Berlin"
     elif column.form == "time":
         yield _only(text, text.str.contains(r"^(?:[01]\d|2[0-3]):[0-5]\d$")), "is no time of day; write it like 06:00"
-    elif column.form in _CODES:
-        pattern, allowed = _CODES[column.form]
-        keep = text.str.contains(pattern) & (text.str.len_chars() <= _MAX_CODE)
-        yield _only(text, keep), f"is no code: 1 to {_MAX_CODE} {allowed}, the first a letter or digit"
+    elif column.form in CODES:
+        pattern, allowed = CODES[column.form]
+        keep = text.str.contains(pattern) & (text.str.len_chars() <= MAX_CODE)
+        yield _only(text, keep), f"is no code: 1 to {MAX_CODE} {allowed}, the first a letter or digit"
     else:
         yield _only(text, text.str.len_chars() <= MAX_TEXT), f"is longer than {MAX_TEXT} characters; shorten it"
         yield _only(text, ~text.str.contains(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")), "has a line break or control character; remove it"

@@ -19,6 +19,7 @@ from procurement_platform.inbox.intake import clear, give_up
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
 
+_KEPT_MIB = 240  # a process that grew beyond this over big files ends after them: what it holds is better used for what comes next
 _WORTH_ANOTHER_BYTES = 8 * 1024 * 1024  # less than this is decoded sooner than another process starts
 _SECONDS_TO_END = 5.0
 _FAILURES_TAKEN = 3
@@ -70,6 +71,7 @@ class DecoderPool:
                 for process in self._busy:
                     process.kill()
                 self._busy.clear()
+                self._end_grown()
 
     def start(self, processes: int = 1) -> None:
         """Starts up to so many processes, to be ready by the time there is a file: a start takes longer than many a file does."""
@@ -116,6 +118,12 @@ class DecoderPool:
     def _give(self, process: "_Process", index: int, tasks: list[DecodeTask], *, alone: bool = False) -> None:
         process.give(index, tasks[index], alone=alone)
         self._busy.append(process)
+
+    def _end_grown(self) -> None:
+        for process in self._idle:
+            if process.outcome is not None and process.outcome.peak_memory_mib > _KEPT_MIB:
+                process.close()
+        self._idle = [process for process in self._idle if not process.output.closed]
 
     def _end_idle(self) -> None:
         for process in self._idle:

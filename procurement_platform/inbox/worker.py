@@ -51,7 +51,7 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     except MemoryError:
         outcome = taken.reject(task, "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)")
     seconds = {"take": taken_at - begun, **outcome.seconds, "all": time.perf_counter() - begun}
-    return replace(outcome, seconds=seconds, peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    return replace(outcome, seconds=seconds, peak_memory_mib=_peak_mib())
 
 
 class _Pass:
@@ -200,6 +200,12 @@ def _warm_up() -> None:
     pl.DataFrame({"a": [1, 2]}).lazy().filter(pl.col("a") > 1).collect()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+
+
+def _peak_mib() -> int:
+    """The most memory this process ever held, in MiB. The `ru_maxrss` of the kernel's accounts would count that of its parent, too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def _limit_memory(memory_mib: int) -> None:

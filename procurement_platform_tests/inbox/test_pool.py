@@ -85,12 +85,27 @@ def test_processes_started_before_there_is_a_file_take_the_files(own: Desk) -> N
         assert sorted(pids(pool)) == sorted(both)
 
 
-def test_a_second_process_for_much_work(own: Desk) -> None:
+def test_a_second_process_for_much_work(own: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("procurement_platform.inbox.pool._KEPT_MIB", 10_000)  # they are counted afterwards
     with own.pool as pool:
         big = csv_bytes([*ROWS[1:], order(0, note="x" * 5_000_000)])
         outcomes = list(pool.run([own.task(big, "csv", name=f"DE__{number}") for number in range(3)]))
         assert [outcome.accepted for outcome in outcomes] == [300, 300, 300]
         assert len(pids(pool)) == 2
+
+
+def test_a_process_that_grew_ends_with_its_files_and_others_stay(own: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with own.pool as pool:
+        [outcome] = pool.run([own.task(csv_bytes(ROWS), "csv")])
+        assert len(pids(pool)) == 1
+        big = csv_bytes([*ROWS[1:], order(0, note="x" * 5_000_000)])
+        monkeypatch.setattr("procurement_platform.inbox.pool._KEPT_MIB", outcome.peak_memory_mib + 5)
+        [outcome] = pool.run([own.task(big, "csv")])
+        assert outcome.accepted == 300
+        assert pids(pool) == []
+        [again] = pool.run([own.task(csv_bytes(ROWS), "csv")])
+        assert again.accepted == 300
+        assert len(pids(pool)) == 1
 
 
 def test_an_idle_process_that_was_killed_is_replaced_unnoticed(own: Desk) -> None:

@@ -8,13 +8,14 @@ import typer
 from procurement_platform.cli.options import parse_date
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from procurement_platform.platform import Platform
 
 TOLD_FAULTS = 40
+TOLD_FILES = 5
 SKUS_PER_SUPPLIER = 20
 
 
@@ -31,19 +32,24 @@ def simulate(
         Literal["none", "typical", "hostile"],
         typer.Option("--faults", help="What goes wrong: nothing, what goes wrong on a usual day, or files that attack, too."),
     ] = "typical",
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Also for days that have files of a market: those of the same name are replaced, the others stay."),
+    ] = False,
 ) -> None:
     """Write the market files of a day, or of each day of a range, into the inbox. No run is started.
 
-    Reads the reference tables (an empty database gets the sample set). Writes {LAKE}/inbox/{orders,stock}/{DATE}/. Asked for more
-    markets or products than there are, it makes a larger reference set: only in place of the sample or another made one.
+    Reads the reference tables (an empty database gets the sample set), the inbox and the file ledger: where a day has files that no
+    simulation wrote, nothing is written. Writes {LAKE}/inbox/{orders,stock}/{DATE}/, and what it wrote into {LAKE}/inbox/_simulated/.
+    Asked for more markets or products than there are, it makes a larger reference set: only in place of the sample or another made one.
     """
     from procurement_platform.cli import session
 
     with session.platform() as platform:
-        simulate_days(platform, first, last or first, orders=orders, skus=skus, markets=markets, seed=seed, faults=faults)
+        simulate_days(platform, first, last or first, orders=orders, skus=skus, markets=markets, seed=seed, faults=faults, replace=replace)
 
 
-def simulate_days(
+def simulate_days(  # noqa: PLR0913 -- options, all by name
     platform: "Platform",
     first: dt.date,
     last: dt.date,
@@ -53,12 +59,20 @@ def simulate_days(
     markets: int | None = None,
     seed: int = 1,
     faults: Literal["none", "typical", "hostile"] = "typical",
+    replace: bool = False,
 ) -> None:
-    """Simulates days and tells what was written and what is wrong with it."""
+    """Simulates days and tells what was written and what is wrong with it.
+
+    Raises:
+        ConfigurationError: the platform has no such run date, or the range ends before it begins.
+        ProcurementError: a day has files that a market sent, and they are not to be replaced.
+    """
     from procurement_platform.cli.output import say, steps
     from procurement_platform.procurement.simulator.files import WrittenFile
+    from procurement_platform.procurement.simulator.simulate import days
     from procurement_platform.procurement.simulator.simulate import simulate as write_days
 
+    _check(platform, days(first, last), replace=replace)
     reference = _reference(platform, skus, markets)
     told: set[str] = set()
     with steps("Simulating" if first == last else f"Simulating {first} to {last}") as on_step:
@@ -90,6 +104,22 @@ def simulate_days(
         say(f"  … and {len(report.lines) - TOLD_FAULTS:,} more")
 
 
+def _check(platform: "Platform", days: "Sequence[dt.date]", *, replace: bool) -> None:
+    from procurement_platform.errors import ProcurementError
+    from procurement_platform.procurement.service import check_run_date
+    from procurement_platform.procurement.simulator.written import sent_by_markets
+
+    for end in (days[0], days[-1]):
+        check_run_date(platform.settings, end)
+    theirs = [] if replace else sent_by_markets(platform.lake, platform.ledger, days)
+    if theirs:
+        more = f" and {len(theirs) - TOLD_FILES} more" if len(theirs) > TOLD_FILES else ""
+        raise ProcurementError(
+            f"nothing was simulated: {', '.join(theirs[:TOLD_FILES])}{more} came from no simulation, and a simulated file could take "
+            "its place. Choose days without files, or say --replace"
+        )
+
+
 def _reference(platform: "Platform", skus: int | None, markets: int | None) -> "Mapping[str, pa.Table]":
     """The reference tables; made larger where more is asked for than they have."""
     from procurement_platform.cli.output import say
@@ -105,7 +135,7 @@ def _reference(platform: "Platform", skus: int | None, markets: int | None) -> "
     products = max(rows["products"], (skus or 0) + (skus or 0) // 20 + 10)
     suppliers = max(rows["suppliers"], products // SKUS_PER_SUPPLIER)
     made = load_made_reference(platform.database, max(rows["markets"], markets or 0), products, suppliers)
-    say(f"made a larger reference set: {', '.join(f'{count:,} {name}' for name, count in made.rows.items())}")
+    say(f"made a larger reference set: {', '.join(f'{change.after:,} {name}' for name, change in made.changes.items())}")
     return _read(platform)
 
 

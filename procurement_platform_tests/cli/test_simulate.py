@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from procurement_platform.database.connect import Database
 from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import DAY, Procurement
@@ -10,7 +12,8 @@ from procurement_platform_tests.cli.conftest import DAY, Procurement
 
 def bytes_of(home: Path) -> dict[str, str]:
     inbox = home / "lake" / "inbox"
-    return {str(path.relative_to(inbox)): hashlib.sha256(path.read_bytes()).hexdigest() for path in inbox.rglob("*") if path.is_file()}
+    files = [path for feed in ("orders", "stock") for path in (inbox / feed).rglob("*") if path.is_file()]
+    return {str(path.relative_to(inbox)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_a_day_without_faults_has_two_files_a_market(procurement: Procurement, home: Settings) -> None:
@@ -31,6 +34,37 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(procurement: Pr
             path.unlink()
     assert made[0] == made[1]
     assert made[0] != made[2]
+
+
+def test_days_with_files_of_a_market_are_left_alone(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "DE.csv"
+    file.write_text("market,sku,available,reserved\nDE,A,1,0\n")
+    procurement("put", file, "--market", "DE", "--feed", "stock", "--date", "2025-12-21")
+    before = bytes_of(home.home)
+    done = procurement("simulate", "2025-12-20", "2025-12-22", "--orders", 100)
+    assert done.error == (
+        "nothing was simulated: stock/2025-12-21/DE.csv came from no simulation, and a simulated file could take its place. "
+        "Choose days without files, or say --replace"
+    )
+    assert bytes_of(home.home) == before  # of the other days, too, nothing was written
+    assert procurement("simulate", "2025-12-20", "2025-12-22", "--orders", 100, "--replace").code == 0
+    assert len({path.split("/")[1] for path in bytes_of(home.home)}) == 3
+    assert bytes_of(home.home)["stock/2025-12-21/DE.csv"] == before["stock/2025-12-21/DE.csv"]
+
+
+def test_what_a_simulation_wrote_another_replaces(procurement: Procurement, home: Settings) -> None:
+    made = []
+    for seed, faults in ((7, "hostile"), (8, "typical"), (8, "hostile"), (7, "hostile")):
+        done = procurement("simulate", DAY, "--orders", 100, "--seed", seed, "--faults", faults)
+        assert done.code == 0, done.err
+        made.append(bytes_of(home.home))
+    assert made[0] != made[1]
+
+
+@pytest.mark.parametrize("day", ["2024-12-31", "2999-01-01"])
+def test_days_that_cannot_be_run_are_refused(procurement: Procurement, home: Settings, day: str) -> None:
+    assert f"{day} is " in procurement("simulate", day).error
+    assert not (home.home / "lake" / "inbox").exists()
 
 
 def test_faults_are_told_up_to_a_limit(procurement: Procurement, home: Settings) -> None:

@@ -16,6 +16,7 @@ from procurement_platform.inbox.feeds import Feed
 from procurement_platform.lake.files import Lake
 from procurement_platform.procurement.simulator.avro_writer import AvroWriter
 from procurement_platform.procurement.simulator.styles import Style
+from procurement_platform.procurement.simulator.written import note, sha256_of
 
 
 class _Text(Protocol):
@@ -108,6 +109,7 @@ class Desk:
         try:
             with self.lake.fs.open(self.lake.path(beside), "wb") as sink:
                 yield sink
+            note(self.lake, path, sha256_of(self.lake, beside))
             self.lake.move(beside, f"{folder}/{name}")
         except BaseException:
             self.lake.remove(beside)

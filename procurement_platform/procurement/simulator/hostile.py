@@ -23,6 +23,7 @@ from procurement_platform.procurement.simulator.faults import Fault
 from procurement_platform.procurement.simulator.files import Desk, WrittenFile
 from procurement_platform.procurement.simulator.styles import Style
 from procurement_platform.procurement.simulator.world import Market, World
+from procurement_platform.procurement.simulator.written import note, sha256_of
 
 _ROWS = 20
 _PLAIN = Style("csv", without=frozenset({"warehouse"}))
@@ -83,6 +84,7 @@ def write_hostile(lake: Lake, world: World, day: dt.date, seed: int, faults: lis
         link = Path(lake.path("inbox", path))
         link.unlink(missing_ok=True)
         link.symlink_to("/etc/passwd")
+        note(lake, path, sha256_of(lake, f"inbox/{path}"))
         faults.append(Fault(path, "INVALID_FILE", 0, "a link to a file outside the inbox"))
 
 

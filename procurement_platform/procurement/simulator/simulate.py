@@ -61,18 +61,16 @@ def simulate(  # noqa: PLR0913 -- options, all by name
 
     `reference` are the reference tables, as `read_tables` has them. `orders` is a day's order lines, over all markets; `skus` and
     `markets` how many of those active on the day take part (default: all). `typical` faults are a usual day's; `hostile` adds files that
-    attack. Not `mixed`: all files are Avro of one kind. `progress` is called with each file when it is whole.
+    attack. Not `mixed`: all files are Avro of one kind. `progress` is called with each file when it is whole. Files of the same names are
+    replaced, whoever wrote them.
 
     Raises:
         ConfigurationError: `end` before `start`, or the reference tables have too few active markets or products.
     """
-    if end < start:
-        raise ConfigurationError(f"the range ends ({end}) before it begins ({start}); exchange the dates")
     lake = Lake(settings.lake_url)
     files: list[WrittenFile] = []
     told: list[Fault] = []
-    for number in range((end - start).days + 1):
-        day = start + dt.timedelta(number)
+    for day in days(start, end):
         simulation = _Day(lake, world_of(reference, day, markets, skus), day, seed, orders, mixed=mixed)
         for file in simulation.write(faults):
             files.append(file)
@@ -80,6 +78,17 @@ def simulate(  # noqa: PLR0913 -- options, all by name
                 progress(file)
         told += sorted(simulation.faults)
     return SimulationReport(tuple(files), tuple(told))
+
+
+def days(start: dt.date, end: dt.date) -> list[dt.date]:
+    """The days of a range.
+
+    Raises:
+        ConfigurationError: it ends before it begins.
+    """
+    if end < start:
+        raise ConfigurationError(f"the range ends ({end}) before it begins ({start}); exchange the dates")
+    return [start + dt.timedelta(number) for number in range((end - start).days + 1)]
 
 
 class _Day:

@@ -35,7 +35,8 @@ def inbox(folder: Path) -> Path:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in inbox(folder).rglob("*") if path.is_file() and not path.is_symlink())
+    found = [path for feed in ("orders", "stock") for path in (inbox(folder) / feed).rglob("*")]
+    files = sorted(path for path in found if path.is_file() and not path.is_symlink())
     return {str(path.relative_to(inbox(folder))): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -12,6 +12,7 @@ from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import DayBusy, ProcurementError
 from procurement_platform.platform import Platform
 from procurement_platform.quality.crashes import RunLog
+from procurement_platform.texts import shorten
 
 INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")  # by name: Dagster is not imported here
 
@@ -111,4 +112,4 @@ def without_paths(text: str, platform: Platform) -> str:
     for known in (platform.settings.lake_url, platform.lake.root, str(platform.settings.home)):
         text = text.replace(f"{known}/", "").replace(known, ".")
     text = re.sub(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "…", text)
-    return re.sub(r"(?<![\w.…])/(?:[\w.@+-]+/)+", "…/", text)[:500].rstrip(".")
+    return shorten(re.sub(r"(?<![\w.…])/(?:[\w.@+-]+/)+", "…/", text), 500).rstrip(".")

@@ -2,11 +2,11 @@
 
 
 def shorten(text: str, limit: int) -> str:
-    """The text, or as many of its words as `limit` characters hold and an ellipsis; a single longer word is cut.
+    """The text, or as many of its words as `limit` characters hold with an ellipsis after them; a single longer word is cut.
 
     SQL has the same as `shorten(text, limit)` (`engines/helpers.py`).
     """
     if len(text) <= limit:
         return text
-    kept = text[: limit + 1].rpartition(" ")[0].rstrip(" ")
-    return f"{kept or text[:limit]}…"
+    kept = text[:limit].rpartition(" ")[0].rstrip(" ")
+    return f"{kept or text[: limit - 1]}…"

@@ -17,6 +17,7 @@ from procurement_platform.engines.base import Relation, Scalar
 from procurement_platform.engines.queries import Compiled, Query
 from procurement_platform.errors import InputGone, ProcurementError, PromiseBroken, QueryRefused
 from procurement_platform.lake.tables import ARROW_TYPES
+from procurement_platform.texts import shorten
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
@@ -204,4 +205,4 @@ def _sweep(parent: Path) -> None:
 
 
 def _first_line(problem: BaseException) -> str:
-    return str(problem).strip().split("\n", 1)[0][:300]
+    return shorten(str(problem).strip().split("\n", 1)[0], 300)

@@ -81,6 +81,20 @@ def _add_days(dialect: Dialect, arguments: Arguments) -> exp.Expr:
     return _cast(exp.Anonymous(this="date_add", expressions=[exp.Literal.string("day"), days, day]), "date")
 
 
+def _shorten(_dialect: Dialect, arguments: Arguments) -> exp.Expr:
+    """The text, or as many of its words as so many characters hold with an ellipsis after them, as `texts.shorten`."""
+    text, limit = arguments
+    start = exp.Substring(this=text.copy(), start=exp.Literal.number(1), length=limit.copy())
+    words = exp.Anonymous(this="regexp_replace", expressions=[start, exp.Literal.string(" +[^ ]*$"), exp.Literal.string("")])
+    none = exp.EQ(this=words, expression=exp.Literal.string(""))
+    source = exp.case().when(none, text.copy()).else_(words.copy())
+    room = exp.Sub(this=limit.copy(), expression=exp.Literal.number(1))
+    kept = exp.Substring(this=source, start=exp.Literal.number(1), length=room)
+    fits = exp.LTE(this=exp.Length(this=text.copy()), expression=limit.copy())
+    whole = exp.case().when(fits, text).else_(exp.DPipe(this=exp.paren(kept), expression=exp.Literal.string("…")))
+    return _cast(whole, "varchar")
+
+
 def _within(side: exp.Expr, limit: str) -> exp.Expr:
     below = exp.LT(this=_wrapped(side), expression=exp.Literal.number(limit))
     return exp.and_(below, exp.GT(this=_wrapped(side.copy()), expression=exp.Neg(this=exp.Literal.number(limit))))
@@ -105,6 +119,7 @@ HELPERS = {
     "key_hash": Helper(1, None, _key_hash),
     "round_up": Helper(2, 2, _round_up),
     "add_days": Helper(2, 2, _add_days),
+    "shorten": Helper(2, 2, _shorten),
 }
 
 

@@ -127,7 +127,7 @@ def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> b
     if failure.error == DayBusy.__name__:
         return False
     began = dt.datetime.fromtimestamp(record.start_time, dt.UTC) if record.start_time else utc(record.create_timestamp)
-    log.fail(run_date, run.run_id, failure.step, without_paths(failure.message, platform)[:500], "Dagster", began)
+    log.fail(run_date, run.run_id, failure.step, without_paths(failure.message, platform), "Dagster", began)
     try:
         lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: reporting a crash")
     except DayBusy:

@@ -11,6 +11,7 @@ from procurement_platform.lake.tables import Column, Table
 from procurement_platform.procurement.tables import SUPPLIER_ORDERS
 from procurement_platform.quality.rules import RULES
 from procurement_platform.quality.violations import VIOLATIONS
+from procurement_platform.texts import shorten
 
 CATEGORIES = {"rule": {r.name for r in RULES}, "severity": {r.severity for r in RULES}}
 
@@ -37,7 +38,7 @@ def _check(table: Table, rows: pa.Table, unique: str = "") -> None:
     if rows.num_rows:  # an empty frame has no types to check
         checked = _frame_type(table, unique).type_check(None, rows.to_pandas(date_as_object=True, integer_object_nulls=True))
         if not checked.success:
-            raise PromiseBroken(f"{table.name}: {' '.join(str(checked.description).split())[:400]}. Nothing was published")
+            raise PromiseBroken(f"{table.name}: {shorten(' '.join(str(checked.description).split()), 400)}. Nothing was published")
 
 
 @cache

@@ -22,6 +22,7 @@ from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.stale import stale_days
 from procurement_platform.quality.alerts import Alerts, Message
 from procurement_platform.settings import settings
+from procurement_platform.texts import shorten
 
 REQUESTS_PER_TICK = 20
 UNDER_WAY = [
@@ -108,7 +109,7 @@ def _request(day: StaleDay, attempt: int) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{day.run_date}:{day.signature}:{attempt}",
         partition_key=day.run_date.isoformat(),
-        tags={"procurement/why": day.why[:200], "procurement/attempt": str(attempt)},
+        tags={"procurement/why": shorten(day.why, 200), "procurement/attempt": str(attempt)},
     )
 
 
@@ -127,7 +128,7 @@ def _why_none(stale: list[StaleDay], busy: set[dt.date], launches: Launches) -> 
             due = launches.asked(day.run_date, day.signature).next_at
             tried = f"failed {len(BACK_OFF)} times and is not tried again by itself: see `procurement exceptions {day.run_date}`"
             waiting.append(f"{day.run_date} " + (tried if due is None else f"failed and is tried again at {due:%H:%M} UTC"))
-    return "; ".join(waiting)[:1000]
+    return shorten("; ".join(waiting), 1000)
 
 
 def _tell_of_missing_files(context: dg.SensorEvaluationContext, platform: Platform) -> Results:

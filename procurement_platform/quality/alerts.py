@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import AlertNotDelivered, ConfigurationError
+from procurement_platform.texts import shorten
 
 TOLD = 20  # findings a message names; the report has them all
 CHARACTERS = 300  # of each
@@ -126,7 +127,7 @@ def deliver(addresses: Sequence[SecretStr], message: Message) -> None:
 
 def _message(title: str, failed: Sequence[Finding], over: Sequence[Finding], hint: str) -> Message:
     lines = [f"{f.asset} {f.check}: {f.text}" for f in failed] + [f"{f.asset} {f.check}: no longer" for f in over]
-    shown = [" ".join(line.split())[:CHARACTERS] for line in lines[:TOLD]]
+    shown = [shorten(" ".join(line.split()), CHARACTERS) for line in lines[:TOLD]]
     if len(lines) > TOLD:
         shown.append(f"… and {len(lines) - TOLD} more")
     return Message(title, "\n".join([*shown, *([hint] if hint else [])]), good=not failed)

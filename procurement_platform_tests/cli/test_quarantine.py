@@ -10,6 +10,7 @@ import pytest
 from procurement_platform.cli.quarantine import MOST
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.settings import Settings
+from procurement_platform.texts import shorten
 from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay, Terminal, plain
 
 COLUMNS = [column.name for column in QUARANTINE.columns]
@@ -25,6 +26,16 @@ def test_json_has_every_rejected_row_in_order_with_the_row_as_sent(procurement: 
         {(line["feed"], line["file"]): line["quarantined"] for line in files if line["quarantined"]}
     )
     assert all(isinstance(json.loads(row["row"]), dict) and row["reasons"] for row in rows)
+
+
+def test_the_reports_example_is_what_is_wrong_with_the_row_it_names(procurement: Procurement, ran_day: RanDay) -> None:
+    rows = procurement("quarantine", DAY, "--format", "json").json
+    reasons = {(row["feed"], row["file"], row["row_number"]): row["reasons"] for row in rows}
+    told = [line for line in procurement("exceptions", DAY, "--format", "json").json if "For example: " in line["message"]]
+    assert told
+    for line in told:
+        feed = {"order_lines": "orders", "stock_lines": "stock"}[line["dataset"]]
+        assert line["message"].endswith(f"For example: {shorten(reasons[feed, line['file'], line['first_row']], 120)}")
 
 
 def test_csv_has_the_same_rows(procurement: Procurement, ran_day: RanDay) -> None:

@@ -15,6 +15,7 @@ from procurement_platform.engines.duckdb import DuckDBEngine
 from procurement_platform.engines.queries import Query
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.tables import ARROW_TYPES
+from procurement_platform.texts import shorten
 
 COLUMNS = {"k": "varchar", "q": "decimal(18,3)", "p": "decimal(18,4)"}
 SCHEMA = pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in COLUMNS.items()])
@@ -104,3 +105,11 @@ def test_key_hash_tells_null_from_other_values_and_columns_apart(engine: DuckDBE
     one = Decimal(1)
     rows = [("a", one, None), ("a", None, one), (None, one, one), (None, None, None), ("", None, None), ("a", one, one)]
     assert run(engine, query, [*rows, *rows], tmp_path) == [{"n": len(rows)}]
+
+
+@SETTINGS
+@given(texts=st.lists(st.text("ab …é中", max_size=40), min_size=1, max_size=20))
+def test_shorten_is_pythons(texts: list[str], engine: DuckDBEngine, tmp_path: Path) -> None:
+    query = Query("q", "SELECT k, shorten(k, 12) AS s FROM t")
+    found = run(engine, query, [(text, None, None) for text in [*texts, None]], tmp_path)
+    assert [row["s"] for row in found] == [*(shorten(text, 12) for text in texts), None]

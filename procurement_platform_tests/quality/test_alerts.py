@@ -146,6 +146,7 @@ def test_a_message_stays_readable(alerts: Alerts) -> None:
     lines = told.body.splitlines()
     assert (len(lines), lines[-2], lines[-1]) == (TOLD + 2, "… and 5 more", "hint")
     assert max(map(len, lines)) <= 300
+    assert all(line.endswith(" x…") for line in lines[:TOLD])
 
 
 def test_a_fingerprint_depends_on_every_part() -> None:

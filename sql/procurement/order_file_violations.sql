@@ -32,7 +32,7 @@ found AS (
     market,
     file,
     COUNT(*) AS rows,
-    file || ' was rejected, none of it is used. Correct it and send it again. Why: ' || SUBSTR(COALESCE(MIN(reason), 'not recorded'), 1, 200)
+    file || ' was rejected, none of it is used. Correct it and send it again. Why: ' || shorten(COALESCE(MIN(reason), 'not recorded'), 200)
       AS message
   FROM files
   WHERE feed = 'orders' AND state = 'rejected'

@@ -1,11 +1,15 @@
 -- Stock rows that are not used (in quarantine, or sent twice), and rows with more reserved than available (STOCK_LOGIC), which count 0.
-WITH left_out AS (
-  SELECT
-    rule, market, sku, file,
-    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, SUBSTR(MIN(reasons), 1, 120) AS example
+WITH rejected AS (
+  SELECT rule, market, sku, file, MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units
   FROM quarantine
   WHERE feed = 'stock'
   GROUP BY rule, market, sku, file
+),
+-- The example is what is wrong with the first row: a file's name and a row's number are one row of quarantine.
+left_out AS (
+  SELECT r.rule, r.market, r.sku, r.file, r.first_row, r.rows, r.units, shorten(q.reasons, 120) AS example
+  FROM rejected r
+  JOIN quarantine q ON q.file = r.file AND q.row_number = r.first_row AND q.feed = 'stock'
   UNION ALL
   SELECT
     'DUPLICATE_ORDER' AS rule, market, sku, file,

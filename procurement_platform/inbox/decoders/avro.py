@@ -26,6 +26,7 @@ from procurement_platform.inbox.container import (
 )
 from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder
 from procurement_platform.inbox.task import Limits
+from procurement_platform.texts import shorten
 
 _LAST_ROW = "\x00the row after the last\x00"
 _WIDTHS = {"boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
@@ -83,7 +84,7 @@ class AvroColumns:
         try:
             self.schema = dict(pl.read_avro(io.BytesIO(self._head)).schema)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
-            raise InvalidFile(f"has an Avro schema that cannot be read: {str(problem)[:200]}") from problem
+            raise InvalidFile(f"has an Avro schema that cannot be read: {shorten(str(problem), 200)}") from problem
 
     def batches(self, columns: Collection[str]) -> Iterator[Batch]:
         wanted = [name for name in self.schema if name in columns]

@@ -15,6 +15,7 @@ from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.container import Block, Bounds, Header, blocks
 from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch
 from procurement_platform.inbox.task import Limits
+from procurement_platform.texts import shorten
 
 _BATCH_ROWS = 10_000
 _FLOATS = ("float", "double")
@@ -129,4 +130,4 @@ def _text(value: Any) -> str | None:
 
 
 def _words(problem: BaseException) -> str:
-    return (" ".join(str(problem).split()) or type(problem).__name__)[:160]
+    return shorten(" ".join(str(problem).split()) or type(problem).__name__, 160)

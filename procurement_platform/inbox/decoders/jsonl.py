@@ -16,6 +16,7 @@ from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
+from procurement_platform.texts import shorten
 
 
 class _Number(str):
@@ -85,7 +86,7 @@ class JsonLinesDecoder:
         except UnicodeDecodeError as problem:
             return f"is not UTF-8: it has the byte 0x{line[problem.start]:02x}; export the file as UTF-8"
         except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
-            return f"is no JSON ({str(problem)[:120]}): send one object per line"
+            return f"is no JSON ({shorten(str(problem), 120)}): send one object per line"
         return row if isinstance(row, dict) else "is no JSON object: send one per line, with a key per column"
 
     def _batch(

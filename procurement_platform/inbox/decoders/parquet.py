@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.decoders import Batch
 from procurement_platform.inbox.task import Limits
+from procurement_platform.texts import shorten
 
 _BATCH_ROWS = 64 * 1024
 _FOOTER_BYTES = 64 * 1024 * 1024
@@ -87,4 +88,4 @@ def _dtype(field: Any) -> pl.DataType:
 
 
 def _words(problem: BaseException) -> str:
-    return " ".join(str(problem).split())[:160]
+    return shorten(" ".join(str(problem).split()), 160)

@@ -69,14 +69,18 @@ def _load(connection: psycopg.Connection, folder: Path) -> LoadReport:
         raise ReferenceError_(f"{folder} holds none of {wanted}{found}; add at least one of them")
     files = {table.name: read_table(folder / f"{table.name}.csv", table) for table in given}
     _lock(connection)  # what is validated against is what the rows are written to
-    problems = sorted(
-        problem for file in files.values() for problem in (*file.problems, *_backward_periods(file), *_repeated(file), *overlapping(file))
-    )
+    # Files that could not be read whole come first: what is wrong with the others may follow from them.
+    problems = [
+        problem for file in sorted(files.values(), key=lambda each: (each.complete, each.file)) for problem in sorted(_within(file))
+    ]
     problems += sorted(_dangling(connection, files))
     if problems:
         first, more = str(problems[0]), len(problems) - 1
+        waiting = [file.file for file in files.values() if not file.complete and _is_referred_to(file.table)]
         raise ReferenceError_(
-            f"nothing was loaded: {first}" + (f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""),
+            f"nothing was loaded: {first}"
+            + (f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else "")
+            + (f". What refers to {' and '.join(waiting)} is checked once all rows there can be read" if waiting else ""),
             tuple(str(problem) for problem in problems),
         )
     changes = {name: _change(connection, file) for name, file in files.items()}
@@ -91,6 +95,18 @@ def _change(connection: psycopg.Connection, file: TableFile) -> Change:
     same = new.join(old, on=whole, how="semi", nulls_equal=True).height
     removed = old.join(new, on=key, how="anti", nulls_equal=True).height
     return Change(old.height, new.height, added, new.height - same - added, removed)
+
+
+def _within(file: TableFile) -> Iterator[Problem]:
+    """What is wrong with a file, whatever the others hold."""
+    yield from file.problems
+    yield from _backward_periods(file)
+    yield from _repeated(file)
+    yield from overlapping(file)
+
+
+def _is_referred_to(table: ReferenceTable) -> bool:
+    return any(foreign.table == table.name for each in REFERENCE_TABLES for foreign in each.foreign_keys)
 
 
 def _backward_periods(file: TableFile) -> Iterator[Problem]:
@@ -116,10 +132,15 @@ def _repeated(file: TableFile) -> Iterator[Problem]:
 
 
 def _dangling(connection: psycopg.Connection, files: Mapping[str, TableFile]) -> Iterator[Problem]:
-    """References to rows that will not exist: across the files, and between them and the tables that stay as they are."""
+    """References to rows that will not exist: across the files, and between them and the tables that stay as they are.
+
+    References to a table whose file could not be read whole are left alone.
+    """
     for table in REFERENCE_TABLES:
         for foreign in table.foreign_keys:
             if table.name not in files and foreign.table not in files:
+                continue
+            if foreign.table in files and not files[foreign.table].complete:
                 continue
             parent = BY_NAME[foreign.table].key[0]
             known = files[foreign.table].frame[parent] if foreign.table in files else _values(connection, foreign.table, parent)

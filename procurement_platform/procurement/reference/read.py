@@ -46,12 +46,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table as its file has it: typed columns, `ROW` (the row's number) and `BAD` (a cell of the row is a problem and NULL here)."""
+    """A table as its file has it: typed columns, `ROW` (the row's number) and `BAD` (a cell of the row is a problem and NULL here).
+
+    Not `complete`: rows of the file are not in the frame, so that what is missing there says nothing.
+    """
 
     table: ReferenceTable
     file: str
     frame: pl.DataFrame
     problems: tuple[Problem, ...]
+    complete: bool = True
 
     def problem(self, row: int, column: str, value: object, what: str) -> Problem:
         return cell_problem(self.file, row, self.table.column_names.index(column), column, value, what)
@@ -67,11 +71,11 @@ def read_table(path: Path, table: ReferenceTable) -> TableFile:
     file = path.name
     try:
         header, rows = _split(path.read_bytes())
-    except (UnicodeDecodeError, csv.Error, ValueError) as problem:
-        return TableFile(table, file, _empty(table), (Problem(file, 0, 0, f": {_explain(problem)}"),))
+    except (OSError, ValueError) as problem:
+        return TableFile(table, file, _empty(table), (Problem(file, 0, 0, f": {_explain(problem)}"),), complete=False)
     problems = list(_header_problems(file, header, table))
     if problems:
-        return TableFile(table, file, _empty(table), tuple(problems))
+        return TableFile(table, file, _empty(table), tuple(problems), complete=False)
     numbers: Iterable[int] = range(1, len(rows) + 1)
     if ragged := [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]:
         what = f"cells, the header has {len(header)}; quote cells that contain the separator"
@@ -91,14 +95,24 @@ def read_table(path: Path, table: ReferenceTable) -> TableFile:
                 for row, value in zip(frame[ROW].filter(mask), raw.filter(mask), strict=True)
             ]
         frame[column.name] = typed
-    return TableFile(table, file, pl.DataFrame({**frame, BAD: bad}), tuple(problems))
+    return TableFile(table, file, pl.DataFrame({**frame, BAD: bad}), tuple(problems), complete=not ragged)
 
 
 def _split(content: bytes) -> tuple[list[str], list[list[str]]]:
     text = content.decode("utf-8-sig")
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first and "," not in first else ",", strict=True)
-    rows = [row for row in reader if row]  # an empty line is no row
+    rows = []
+    while True:
+        begins = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as problem:
+            raise ValueError(_in_line(problem, begins)) from None
+        if row:  # an empty line is no row
+            rows.append(row)
     if not rows:
         raise ValueError("no header; the first line names the columns")
     return [name.strip() for name in rows[0]], rows[1:]
@@ -108,7 +122,16 @@ def _explain(problem: Exception) -> str:
     if isinstance(problem, UnicodeDecodeError):
         line = problem.object[: problem.start].count(b"\n") + 1
         return f"not UTF-8 (byte 0x{problem.object[problem.start]:02x} in line {line}); save it as UTF-8"
-    return f"not a CSV file: {problem}" if isinstance(problem, csv.Error) else str(problem)
+    if isinstance(problem, OSError):
+        return f"cannot be read ({problem.strerror}); give the platform read access"
+    return str(problem)
+
+
+def _in_line(problem: csv.Error, line: int) -> str:
+    """What is wrong with the row that begins in a line of the file."""
+    if str(problem) == "unexpected end of data":
+        return f"not a CSV file: the row that begins in line {line} has a quoted cell that is never closed; close it, or double the quote"
+    return f"not a CSV file: {problem}, in the row that begins in line {line}; double the quotes that belong to a quoted cell"
 
 
 def _header_problems(file: str, header: list[str], table: ReferenceTable) -> Iterator[Problem]:

@@ -190,6 +190,39 @@ def test_all_problems_of_all_files_are_told_at_once(database: Database, tmp_path
     )
 
 
+OPEN_QUOTE = (
+    "products.csv: not a CSV file: the row that begins in line 3 has a quoted cell that is never closed; close it, or double the quote"
+)
+
+
+def test_a_file_that_cannot_be_read_comes_first_and_nothing_is_said_of_what_refers_to_it(database: Database, tmp_path: Path) -> None:
+    """All offers would be told to be without a product."""
+    offers = OFFERS + "".join(f"S,X{number},1\n" for number in range(100)) + "S,A,-1\nT,A,2\n"
+    folder = put(tmp_path / "set", **SET | {"products": 'sku,name\nA,Apples\nB,"Bread\n', "supplier_products": offers})
+    told = problems(database, folder)
+    assert told[0] == OPEN_QUOTE
+    assert [each for each in told[1:] if "sku" in each] == []
+    assert len(told) == 3  # the price and the supplier are told
+    with pytest.raises(ReferenceError_) as refused:
+        load_reference(database, folder)
+    assert str(refused.value) == (
+        f"nothing was loaded: {OPEN_QUOTE} (and 2 more problems). What refers to products.csv is checked once all rows there can be read"
+    )
+
+
+def test_a_parent_with_ragged_rows_is_not_held_against_its_children_nor_against_the_database(database: Database, loaded: Path) -> None:
+    put(loaded, products="sku,name\nA,Apples, red\nB,Bread\n", planning_parameters=PARAMETERS)
+    assert problems(database, loaded) == ("products.csv row 1: 3 cells, the header has 2; quote cells that contain the separator",)
+
+
+def test_what_refers_to_a_file_that_can_be_read_is_still_checked(database: Database, tmp_path: Path) -> None:
+    folder = put(tmp_path / "set", **SET | {"suppliers": "", "planning_parameters": "sku,market\nA,XX\n"})
+    assert problems(database, folder) == (
+        "suppliers.csv: no header; the first line names the columns",
+        "planning_parameters.csv row 1, market 'XX': is not in markets; add it there, or remove this row",
+    )
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_folder_without_any_table_is_named(database: Database, tmp_path: Path, make: bool) -> None:
     folder = tmp_path / "nothing"

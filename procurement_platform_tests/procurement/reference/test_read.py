@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from procurement_platform.procurement.reference.read import BAD, ROW, TableFile, overlapping, read_table
 from procurement_platform.procurement.reference.tables import MARKETS, PLANNING_PARAMETERS, PRODUCTS, SUPPLIER_PRODUCTS, ReferenceTable
+from procurement_platform_tests.rights import without_root_rights
 
 OFFER = "supplier_id,sku,min_quantity,unit_price,valid_from,valid_to\n"
 
@@ -74,13 +75,23 @@ def test_spreadsheets_ways_to_write_csv(tmp_path: Path, content: bytes) -> None:
     assert file.frame.select("sku", "name", "uom").rows() == [("A", "Café", "piece")]
 
 
+_OPEN = "products.csv: not a CSV file: the row that begins in line {} has a quoted cell that is never closed; close it, or double the quote"
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"", "products.csv: no header; the first line names the columns"),
         (b"sku,name\nA,x\nB,M\xfcller\n", "products.csv: not UTF-8 (byte 0xfc in line 3); save it as UTF-8"),
-        (b'sku,name\nA,"x\n', "products.csv: not a CSV file: unexpected end of data"),
-        (b'sku,name\nA,"x"y\n', "products.csv: not a CSV file: ',' expected after '\"'"),
+        (b'sku,name\nA,"x\n', _OPEN.format(2)),
+        (b'sku,name\n\n"A","one\ntwo"\nB,"x\ny\nz\n', _OPEN.format(5)),
+        (
+            b'sku,name\nA,"one\ntwo"\nB,"x"y\n',
+            (
+                "products.csv: not a CSV file: ',' expected after '\"', in the row that begins in line 4;"
+                " double the quotes that belong to a quoted cell"
+            ),
+        ),
         (b"sku\nA\n", "products.csv: the column 'name' is missing and has no default; add it"),
         (b"sku,name,sku\nA,x,B\n", "products.csv: the column 'sku' stands there twice; remove one"),
         (
@@ -182,6 +193,16 @@ def test_booleans_as_people_write_them(tmp_path: Path, text: str) -> None:
 def test_one_problem_per_cell_but_all_cells(tmp_path: Path) -> None:
     file = read(tmp_path, PLANNING_PARAMETERS, "sku,market,safety_stock\n,d e,-1\nA,,x\n")
     assert [(problem.row, problem.position) for problem in sorted(file.problems)] == [(1, 0), (1, 1), (1, 3), (2, 3)]
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text("sku,name\nA,x\n")
+    path.chmod(0)
+    with without_root_rights() as thread:
+        file = thread.submit(read_table, path, PRODUCTS).result()
+    assert told(file) == ["products.csv: cannot be read (Permission denied); give the platform read access"]
+    assert not file.complete
 
 
 def test_a_quoted_line_break_does_not_shift_row_numbers(tmp_path: Path) -> None:

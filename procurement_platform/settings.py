@@ -35,7 +35,9 @@ def _split(value: object) -> object:
 class Settings(BaseSettings):
     """The platform's settings. Every field is `PROCUREMENT_<FIELD>` in the environment, save those with names of their own."""
 
-    model_config = SettingsConfigDict(env_prefix="PROCUREMENT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PROCUREMENT_", env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True, populate_by_name=True
+    )
 
     home: Path = Field(
         Path("./var"), description="The folder under which the platform writes everything: `lake/`, `postgres/`, `dagster/`."

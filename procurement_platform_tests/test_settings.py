@@ -34,11 +34,22 @@ def test_the_source_documents_variables_keep_their_names(monkeypatch: pytest.Mon
     )
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RUN_DATE", "PROCUREMENT_LAKE", "PROCUREMENT_DATABASE_URL"):
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, field: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    without = load_settings()
+    monkeypatch.setenv(variable(field), "")
+    assert load_settings() == without
+    (tmp_path / ".env").write_text(f"{variable(field)}=\n")
+    monkeypatch.delenv(variable(field))
+    assert load_settings() == without
+
+
+def test_a_blank_variable_of_what_may_have_no_value_is_not_set_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUN_DATE", "PROCUREMENT_LAKE", "PROCUREMENT_DATABASE_URL", "PROCUREMENT_USER"):
         monkeypatch.setenv(name, " ")
     settings = load_settings()
-    assert (settings.run_date, settings.lake, settings.database_url) == (None, None, None)
+    assert (settings.run_date, settings.lake, settings.database_url, settings.user) == (None, None, None, None)
 
 
 def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,7 +73,7 @@ def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.
         ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS='0' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_SQL_THREADS", "many", "PROCUREMENT_SQL_THREADS='many' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_PREVIEW_ROWS", "1.5", "PROCUREMENT_PREVIEW_ROWS='1.5' is not allowed: write a whole number from 0 to 1000"),
-        ("PROCUREMENT_SETTLE_SECONDS", "", "PROCUREMENT_SETTLE_SECONDS='' is not allowed: write a number of at least 0"),
+        ("PROCUREMENT_SETTLE_SECONDS", "-1", "PROCUREMENT_SETTLE_SECONDS='-1' is not allowed: write a number of at least 0"),
         ("TRINO_PORT", "http", "TRINO_PORT='http' is not allowed: write a whole number from 1 to 65535"),
         ("PROCUREMENT_PROFILE", "cloud", "PROCUREMENT_PROFILE='cloud' is not allowed: write 'embedded' or 'cluster'"),
     ],

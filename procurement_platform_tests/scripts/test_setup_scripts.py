@@ -85,7 +85,7 @@ def environment_folder(tmp_path: Path) -> Path:
     return folder
 
 
-SHOW = 'show() { echo "${DAGSTER_HOME-unset} ${DAGSTER_MODULE_NAME-unset}"; }; set +u; '
+SHOW = 'show() { echo "${DAGSTER_HOME-unset} ${DAGSTER_MODULE_NAME-unset} ${PROCUREMENT_HOME-unset}"; }; set +u; '
 
 
 def test_activating_sets_what_dagster_needs_and_deactivating_puts_it_back(environment_folder: Path) -> None:
@@ -95,8 +95,9 @@ def test_activating_sets_what_dagster_needs_and_deactivating_puts_it_back(enviro
         str(environment_folder),
         environment={"PATH": "/usr/bin:/bin"},
     )
-    home = f"{environment_folder.parent}/var/dagster procurement_platform.definitions"
-    assert done.stdout.splitlines() == ["unset unset", home, "unset unset", home, "/mine unset", "gone"]
+    var = environment_folder.parent / "var"
+    home = f"{var}/dagster procurement_platform.definitions {var}"
+    assert done.stdout.splitlines() == ["unset unset unset", home, "unset unset unset", home, "/mine unset unset", "gone"]
     assert done.stderr == ""
     assert (environment_folder.parent / "var" / "dagster" / "dagster.yaml").is_file()
 
@@ -108,7 +109,33 @@ def test_activating_follows_the_home_that_is_set(environment_folder: Path, tmp_p
         environment={"PATH": "/usr/bin:/bin", "PROCUREMENT_HOME": str(tmp_path / "elsewhere")},
         cwd=tmp_path,
     )
-    assert done.stdout == f"{tmp_path}/elsewhere/dagster procurement_platform.definitions\n"
+    assert done.stdout == f"{tmp_path}/elsewhere/dagster procurement_platform.definitions {tmp_path}/elsewhere\n"
+
+
+def test_a_relative_home_is_that_of_the_folder_one_is_in_and_deactivating_puts_it_back(environment_folder: Path, tmp_path: Path) -> None:
+    done = bash(
+        SHOW + '. "$1/bin/activate"; show; deactivate; show',
+        str(environment_folder),
+        environment={"PATH": "/usr/bin:/bin", "PROCUREMENT_HOME": "my home"},
+        cwd=tmp_path,
+    )
+    assert done.stdout.splitlines() == [
+        f"{tmp_path}/my home/dagster procurement_platform.definitions {tmp_path}/my home",
+        "unset unset my home",
+    ]
+
+
+@pytest.mark.parametrize("home", [{}, {"PROCUREMENT_HOME": ""}])
+def test_after_activating_the_home_is_the_same_from_every_folder(environment_folder: Path, tmp_path: Path, home: dict[str, str]) -> None:
+    """With the home of .env or the default, which are relative to the checkout."""
+    (environment_folder.parent / ".env").write_text("PROCUREMENT_HOME=data\n")
+    look = "from procurement_platform.settings import load_settings; print(load_settings().home)"
+    done = bash(
+        'set +u; . "$1/bin/activate"; cd "$2"; python -c "$3"; cd /; python -c "$3"',
+        *(str(environment_folder), str(tmp_path), look),
+        environment={"PATH": "/usr/bin:/bin", **home},
+    )
+    assert done.stdout.splitlines() == [str(environment_folder.parent / "data")] * 2, done.stderr
 
 
 def test_a_wrong_setting_does_not_stop_the_activation(environment_folder: Path) -> None:
@@ -117,6 +144,6 @@ def test_a_wrong_setting_does_not_stop_the_activation(environment_folder: Path) 
         str(environment_folder),
         environment={"PATH": "/usr/bin:/bin", "PROCUREMENT_TIMEZONE": "Mars/Olympus"},
     )
-    assert done.stdout.splitlines() == ["unset procurement_platform.definitions", str(environment_folder)]
-    assert done.stderr.splitlines()[0].startswith("PROCUREMENT_TIMEZONE: ")
+    assert done.stdout.splitlines() == ["unset procurement_platform.definitions unset", str(environment_folder)]
+    assert done.stderr.splitlines()[0].startswith("PROCUREMENT_TIMEZONE='Mars/Olympus': no IANA time zone")
     assert len(done.stderr.splitlines()) == 2

@@ -39,10 +39,11 @@ def doctor(form: FormatOption = "table") -> None:
 
     Reads the settings, the home, the database and the machine. Writes nothing of its own, but makes the home and starts its database.
     """
+    from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
 
     findings = list(examine())
-    show([asdict(finding) for finding in findings], COLUMNS, form)
+    show([asdict(finding) for finding in findings], COLUMNS, form, view=View(("mend",)))
     if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(1)
 

@@ -80,14 +80,15 @@ def lay_out(columns: Sequence[Cells], width: int | None, view: View) -> Laid:
 
 
 def _widen(columns: Sequence[Cells], widths: list[int], room: int) -> None:
-    """Gives what is left to the columns whose texts are folded, a character each in turn."""
-    while room > 0:
-        folded = [n for n, column in enumerate(columns) if column.natural() > widths[n]]
-        if not folded:
-            return
+    """Gives what is left to the columns whose texts are folded, a character each in turn; then to headers that it makes whole."""
+    while room > 0 and (folded := [n for n, column in enumerate(columns) if column.natural() > widths[n]]):
         for n in folded[:room]:
             widths[n] += 1
             room -= 1
+    for n, column in enumerate(columns):
+        if 0 < (more := cell_len(column.name) - widths[n]) <= room:
+            widths[n] += more
+            room -= more
 
 
 def _grid(columns: Sequence[Cells], widths: Sequence[int], details: Sequence[Cells], width: int | None) -> Laid:

@@ -93,8 +93,9 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     biggest = sorted(lines, key=lambda line: (-line["quantity"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
     title = f"Supplier orders of {run_date}" + (f", the {TOP} of most units of {len(lines):,}" if len(lines) > TOP else "")
     show_table(with_money(biggest), shown, title, View(spare=SPARE), whole=f"procurement orders {run_date}")
-    console.print()
-    show_table(with_money(totals(lines)), TOTALS, "Totals")
+    if lines:
+        console.print()
+        show_table(with_money(totals(lines)), TOTALS, "Totals")
     for note in below_minimum(platform, run_date, lines):
         say(note, "yellow")
     console.print()

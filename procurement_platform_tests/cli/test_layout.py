@@ -26,6 +26,12 @@ def test_headers_are_folded_before_anything_is_left_out() -> None:
     assert laid.left_out == ()
 
 
+def test_headers_are_whole_where_there_is_room() -> None:
+    laid = table(width=22, safety_stock=["1"], net_demand=["22"])
+    assert laid.header == ["                net_", "safety_stock  demand"]
+    assert laid.body == ["           1      22"]
+
+
 def test_long_texts_stand_below_their_row() -> None:
     laid = table(width=24, details=("message",), rule=["MISSING_FILE", "OTHER"], rows=["1", "20"], message=["DE sent no stock file.", ""])
     assert laid.header == ["rule          rows"]

@@ -35,7 +35,7 @@ def test_a_code_that_came_later_is_not_known(shop: Shop, asked: PublishedDay) ->
     check_known(shop.platform, asked, SUPPLIERS, "S1")
     with pytest.raises(ProcurementError, match=rf"^T1 is no supplier in the reference that {DAY} was run with; the closest are S1$"):
         check_known(shop.platform, asked, SUPPLIERS, "T1")
-    with pytest.raises(ProcurementError, match="^de is no market .*; the closest are DE, "):
+    with pytest.raises(ProcurementError, match=r"^de is no market .*; the closest are DE, "):
         check_known(shop.platform, asked, MARKETS, "de")
 
 

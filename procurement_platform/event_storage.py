@@ -37,7 +37,9 @@ def kept_instance(home: Path) -> DagsterInstance:
     What steps print is shown where the command runs, and not captured (which takes four more processes a run) unless `dagster.yaml`
     names a place for it.
     """
-    overrides: dict[str, Any] = {"storage": {"custom": {"module": __name__, "class": KeptStorage.__name__, "config": {"base_dir": str(home)}}}}
+    overrides: dict[str, Any] = {
+        "storage": {"custom": {"module": __name__, "class": KeptStorage.__name__, "config": {"base_dir": str(home)}}}
+    }
     configured, _ = dagster_instance_config(str(home))
     if "compute_logs" not in configured:
         overrides["compute_logs"] = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}

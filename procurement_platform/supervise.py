@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
@@ -14,19 +15,30 @@ _SECONDS_TO_END = 20.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+_LOOKS = 0.5  # seconds between two calls of `look`
+
+
+def supervise(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path | None = None, look: Callable[[], object] | None = None
+) -> int:
     """Runs a command in a process group of its own until it ends; returns its exit code (128 + n where signal n ended it).
+
+    What it says goes to the end of `log`, where one is given; `look` is called while it runs, and once after.
 
     Ctrl-C and a request to end reach the command once, as Ctrl-C. Where this process is killed, the kernel tells the command; where the
     command is killed, what it started is ended here. A process that left the group (the embedded PostgreSQL) is nobody's here.
     """
-    process = subprocess.Popen(
-        list(arguments),
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 -- one thread
-    )
+    # A file, and no pipe: what outlives this process, by however little, can still write.
+    with log.open("ab") if log is not None else contextlib.nullcontext() as output:
+        process = subprocess.Popen(
+            list(arguments),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 -- one thread
+        )
 
     def forward(_: int, __: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -34,12 +46,23 @@ def supervise(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     before = {number: signal.signal(number, forward) for number in _ENDING}
     try:
-        code = process.wait()
+        code = _wait(process, look)
     finally:
         _end_group(process.pid)
         for number, handler in before.items():
             signal.signal(number, handler)
+    if look is not None:
+        look()
     return code if code >= 0 else 128 - code
+
+
+def _wait(process: "subprocess.Popen[bytes]", look: Callable[[], object] | None) -> int:
+    while look is not None:
+        try:
+            return process.wait(_LOOKS)
+        except subprocess.TimeoutExpired:
+            look()
+    return process.wait()
 
 
 def _end_with_parent() -> None:

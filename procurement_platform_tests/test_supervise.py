@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from procurement_platform.supervise import supervise
+
 # The command starts a child that ignores a request to end, tells both ids, and waits. On Ctrl-C it leaves with 7, its child behind.
 COMMAND = """
 import os, signal, subprocess, sys, time
@@ -27,6 +29,17 @@ SUPERVISOR = """
 import os, sys
 from procurement_platform.supervise import supervise
 sys.exit(supervise([sys.executable, "-c", sys.argv[1], sys.argv[2]], os.environ))
+"""
+
+# Says something, waits until it may go on, and says the last thing.
+SPEAKER = """
+import os, sys, time
+print("out", flush=True)
+print("err", file=sys.stderr, flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
+print("last")
+sys.exit(3)
 """
 
 
@@ -84,3 +97,22 @@ def test_a_killed_command_leaves_no_child_behind(running: Running) -> None:
     os.kill(running.command, signal.SIGKILL)
     assert running.supervisor.wait(60) == 128 + signal.SIGKILL
     assert running.nothing_left()
+
+
+def test_what_it_says_goes_to_the_log_and_is_looked_at_until_its_end(tmp_path: Path) -> None:
+    log, seen = tmp_path / "log", list[str]()
+    log.write_text("before\n")
+
+    def look() -> None:
+        seen.append(log.read_text())
+        if "err" in seen[-1]:
+            (tmp_path / "go").touch()
+
+    assert supervise([sys.executable, "-c", SPEAKER, str(tmp_path / "go")], os.environ, log, look) == 3
+    assert seen[-1] == "before\nout\nerr\nlast\n"
+    assert len(seen) > 1
+
+
+def test_without_a_log_it_speaks_for_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    assert supervise([sys.executable, "-c", "print('hello')"], os.environ) == 0
+    assert capfd.readouterr().out == "hello\n"

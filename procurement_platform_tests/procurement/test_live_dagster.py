@@ -318,4 +318,5 @@ def test_a_run_on_an_instance_that_vanishes_says_so(live: Live, tmp_path: Path) 
 
 
 def test_the_ui_writes_no_error_and_no_warning(live: Live) -> None:
-    assert [line for line in live.log.read_text().splitlines() if re.search("Traceback|Error|Warning:", line)] == []
+    said = live.log.read_text() + (live.shop.platform.settings.dagster_home / "ui.log").read_text()
+    assert [line for line in said.splitlines() if re.search("Traceback|Error|Warning:", line)] == []

@@ -93,6 +93,15 @@ class Ledger:
                 (first, last or first, list(states), list(states)),
             ).fetchall()
 
+    def withdrawals(self, before: dt.date) -> dict[dt.date, dt.datetime]:
+        """Run dates before one of which a file was ever withdrawn → when the last one was."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT run_date, max(withdrawn_at) FROM control.files WHERE withdrawn_at IS NOT NULL AND run_date < %s GROUP BY run_date",
+                (before,),
+            ).fetchall()
+        return dict(rows)
+
     def record(self, files: Sequence[LedgerFile]) -> None:
         """Writes what became of a day's files, in one transaction.
 

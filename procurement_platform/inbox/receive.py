@@ -110,6 +110,7 @@ class Receiver:
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(old, outcomes[len(fresh) :], strict=True)]
         again = list(self.decoders.run([self._old_task(feeds, f, places) for f in fallen_back]))
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
+        touched |= {r.file.file_id: r.file.sent_at for r in receipts if r.file.file_id in withdrawn}
         receipts = [r for r in receipts if r.file.file_id not in withdrawn]
         self.ledger.seen_again(touched)
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))

@@ -91,8 +91,11 @@ SENSORS = (late_files, cut_off, crashes, alerts)
 
 def _ask_for_stale_days(context: dg.SensorEvaluationContext, platform: Platform) -> Results:
     now = dt.datetime.now(dt.UTC)
+    # Asked before and after: a run that ends while its day is looked at has made good what was found wrong.
+    busy = _dates_under_way(context.instance)
     stale = stale_days(platform, now)
-    busy = _dates_under_way(context.instance) if stale else set()
+    if stale:
+        busy |= _dates_under_way(context.instance)
     launches, asked = Launches(platform.database, DOMAIN), 0
     for day in stale:
         if day.run_date not in busy and asked < REQUESTS_PER_TICK:

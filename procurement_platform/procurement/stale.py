@@ -15,7 +15,8 @@ _RECENTLY = dt.timedelta(days=1)
 def stale_days(platform: Platform, now: dt.datetime) -> list[StaleDay]:
     """The days to run again, oldest first.
 
-    Looks at every day of the late window, at older ones whose inbox changed, and at those that follow an older one that was run of late.
+    Looks at every day of the late window, at older ones whose inbox changed or of which a file was withdrawn since they were published, and
+    at those that follow an older one that was run of late.
     """
     settings, feeds = platform.settings, [feed.name for feed in FEEDS]
     last = settings.today()
@@ -23,6 +24,7 @@ def stale_days(platform: Platform, now: dt.datetime) -> list[StaleDay]:
     times = platform.days.times(DOMAIN)
     dates = {first + dt.timedelta(days=n) for n in range((last - first).days + 1)}
     dates.update(touched_dates(platform.lake, feeds, first, times))
+    dates.update(date for date, at in platform.ledger.withdrawals(first).items() if date not in times or at > times[date])
     for date, published_at in times.items():
         if date < first and published_at > now - _RECENTLY:
             dates.update(_following(platform, date))

@@ -199,6 +199,18 @@ def test_a_large_file_that_was_withdrawn_and_touched_is_asked_for_once(
     assert see() == []
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "XX.csv"])
+def test_what_cannot_be_taken_and_was_withdrawn_and_touched_is_asked_for_once_at_most(shop: Shop, see: See, name: str) -> None:
+    path = shop.put_bytes("orders", name, b"hello")
+    shop.run()
+    shop.platform.ledger.withdraw(shop.ledger()["orders", name, "rejected"], "ann", "sent by mistake")
+    shop.run()
+    touch(path)
+    if see():
+        shop.run()
+    assert see() == []
+
+
 def test_a_large_file_of_no_market_of_ours_is_no_reason_to_run_again_and_again(shop: Shop, see: See) -> None:
     shop.platform.settings = shop.platform.settings.model_copy(update={"max_file_bytes": 20})
     shop.put("orders", "DE", [order("1", "A", 1)])

@@ -11,12 +11,14 @@ import dagster as dg
 import pytest
 
 from procurement_platform.definitions import defs
+from procurement_platform.inbox.late import StaleDay
 from procurement_platform.instance import prepare_dagster_home
-from procurement_platform.platform import platform_for
+from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement import sensors, service
 from procurement_platform.procurement.endings import JOB
 from procurement_platform.procurement.handing_in import withdraw
 from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.procurement.stale import stale_days
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.settings import Settings, settings
 from procurement_platform_tests.procurement.shop import Shop, count, order
@@ -113,6 +115,24 @@ def test_a_day_that_is_queued_or_running_is_not_asked_for(desk: Shop, instance: 
     assert tick(sensors.late_files, instance)[:2] == ([], f"{DAY} is queued or running")
     instance.report_run_failed(run)
     assert ask(instance) == [DAY.isoformat()]
+
+
+def test_a_run_that_ends_while_its_day_is_looked_at_is_not_asked_for_again(
+    desk: Shop, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(desk)
+    run = instance.create_run_for_job(defs.resolve_job_def(JOB), tags={"dagster/partition": str(DAY)}, status=dg.DagsterRunStatus.STARTED)
+
+    def slow_look(platform: Platform, now: dt.datetime) -> list[StaleDay]:
+        found = stale_days(platform, now)
+        service.run_day(settings(), DAY)  # what the run under way does
+        instance.report_run_canceled(run)
+        return found
+
+    monkeypatch.setattr(sensors, "stale_days", slow_look)
+    assert tick(sensors.late_files, instance)[:2] == ([], f"{DAY} is queued or running")
+    monkeypatch.setattr(sensors, "stale_days", stale_days)
+    assert ask(instance) == []
 
 
 def test_a_published_day_is_asked_for_again_for_a_late_and_for_a_withdrawn_file(desk: Shop, instance: dg.DagsterInstance) -> None:

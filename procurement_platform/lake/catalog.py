@@ -27,6 +27,7 @@ PROPERTIES = {
     "write.metadata.previous-versions-max": "5",
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
+    "commit.manifest.target-size-bytes": "32768",
 }
 EXPIRE_EVERY, KEEP_SNAPSHOTS = 10, 10
 
@@ -129,7 +130,7 @@ class TableCatalog:
         from pyiceberg.transforms import IdentityTransform
 
         try:
-            self._catalog.load_table(identifier)
+            there = self._catalog.load_table(identifier)
         except NoSuchTableError:
             schema = iceberg_schema(table)
             source = schema.find_field("run_date").field_id
@@ -141,6 +142,9 @@ class TableCatalog:
                 )
             except TableAlreadyExistsError:
                 return  # another process was first
+        else:
+            if PROPERTIES.items() - there.properties.items():  # made by an earlier version
+                _transaction()(there, autocommit=True).set_properties(PROPERTIES)
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from procurement_platform.database.connect import Database
-from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, TableCatalog, iceberg_schema
+from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, PROPERTIES, TableCatalog, iceberg_schema
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher
 from procurement_platform.procurement.tables import TABLES
@@ -56,6 +56,37 @@ def test_metadata_stays_small_however_many_commits_there_were(publisher: Publish
     metadata = Path(unquote(urlsplit(table.metadata_location).path))
     assert len(list(metadata.parent.glob("*.metadata.json"))) <= 7
     assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=14))) == 15
+
+
+def test_a_commit_writes_no_more_than_a_few_days_entries_however_many_days_there_are(publisher: Publisher, stage: Stage) -> None:
+    """Else each commit would cost more than the one before. The largest manifest is what a replaced day makes PyIceberg write again."""
+    most = int(PROPERTIES["commit.manifest.target-size-bytes"])
+    for n in range(60):
+        day = FIRST + dt.timedelta(days=n)
+        copies = []
+        for copy in range(6):
+            [path] = stage(day, f"run-{copy}", ["bolt"])
+            copies.append(path)
+        publisher.catalog.replace(PARTS, day, copies, {})
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-again", ["bolt"]), {})
+    table = publisher.catalog.load(PARTS)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    sizes = [manifest.manifest_length for manifest in snapshot.manifests(table.io)]
+    assert max(sizes) <= most
+    assert sum(sizes) > most, "else this shows nothing"
+    assert len(sizes) <= sum(sizes) // (most // 2) + 12, "small ones are merged all the same"
+    assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=59))) == 59 * 6 + 1
+
+
+def test_a_table_of_an_earlier_version_gets_the_properties_that_it_lacks(publisher: Publisher, lake: Lake, database: Database) -> None:
+    publisher.catalog.load(PARTS).transaction().remove_properties("commit.manifest.target-size-bytes").commit_transaction()
+    assert "commit.manifest.target-size-bytes" not in publisher.catalog.load(PARTS).properties
+    later = TableCatalog(lake, database.sqlalchemy_url)
+    try:
+        assert PROPERTIES.items() <= later.load(PARTS).properties.items()
+    finally:
+        later.close()
 
 
 def test_days_committed_side_by_side_all_land(publisher: Publisher, stage: Stage, lake: Lake, database: Database) -> None:

@@ -164,7 +164,7 @@ def plan(connection: duckdb.DuckDBPyConnection, day: Day) -> None:
 
 def rounded_up() -> str:
     """The need, at least the MOQ, in whole packs."""
-    return "(greatest(need, moq) + (pack_size - greatest(need, moq) % pack_size) % pack_size)::decimal(18,3)"
+    return "(greatest(need, moq) + (pack_size - greatest(need, moq) % pack_size) % pack_size)::decimal(38,3)"
 
 
 PLAN = {
@@ -175,7 +175,7 @@ PLAN = {
           FROM read_parquet('$OUT/order_lines/*.parquet') GROUP BY ALL
         )
         SELECT $day::date AS run_date, market, sku, COALESCE(l.currency, m.currency) AS currency,
-          sum(quantity)::decimal(18,3) AS quantity, (sum(revenue)::decimal(38,4) * 0.0001)::decimal(38,4) AS revenue,
+          sum(quantity)::decimal(38,3) AS quantity, (sum(revenue)::decimal(38,4) * 0.0001)::decimal(38,4) AS revenue,
           sum(order_lines)::bigint AS order_lines
         FROM sums l LEFT JOIN markets m USING (market)
         GROUP BY ALL ORDER BY market, sku, 4""",
@@ -202,8 +202,8 @@ PLAN = {
             CASE WHEN q.sku IS NOT NULL THEN 'unknown' WHEN s.sku IS NOT NULL THEN 'counted'
               WHEN COALESCE(rejected, 0) > 0 OR unnamed THEN 'unknown'
               WHEN COALESCE(accepted, 0) > 0 OR NOT COALESCE(sends_stock, true) THEN 'zero' ELSE 'unknown' END AS stock_basis,
-            COALESCE(gross_demand, 0)::decimal(18,3) AS gross_demand, COALESCE(available, 0)::decimal(18,3) AS available,
-            COALESCE(reserved, 0)::decimal(18,3) AS reserved, COALESCE(usable, 0)::decimal(18,3) AS usable,
+            COALESCE(gross_demand, 0)::decimal(38,3) AS gross_demand, COALESCE(available, 0)::decimal(38,3) AS available,
+            COALESCE(reserved, 0)::decimal(38,3) AS reserved, COALESCE(usable, 0)::decimal(38,3) AS usable,
             COALESCE(o.safety_stock, c.safety_stock, 0)::decimal(18,3) AS safety_stock
           FROM grid g LEFT JOIN demand USING (market, sku) LEFT JOIN stock s USING (market, sku)
             LEFT JOIN unreadable q USING (market, sku) LEFT JOIN sent USING (market) LEFT JOIN unnamed USING (market)
@@ -214,13 +214,13 @@ PLAN = {
           CASE WHEN stock_basis <> 'unknown' THEN available END AS available,
           CASE WHEN stock_basis <> 'unknown' THEN reserved END AS reserved,
           CASE WHEN stock_basis <> 'unknown' THEN usable END AS usable,
-          0::decimal(18,3) AS on_order, safety_stock,
+          0::decimal(38,3) AS on_order, safety_stock,
           CASE WHEN stock_basis = 'unknown' AND when_missing <> 'compute' THEN NULL
-            ELSE greatest(gross_demand + safety_stock - if(stock_basis = 'unknown', 0, usable), 0) END::decimal(18,3) AS net_demand,
+            ELSE greatest(gross_demand + safety_stock - if(stock_basis = 'unknown', 0, usable), 0) END::decimal(38,3) AS net_demand,
           stock_basis
         FROM based ORDER BY market, sku""",
     "supplier_orders": f"""
-        WITH needs AS (SELECT sku, sum(net_demand)::decimal(18,3) AS need FROM net_demand GROUP BY sku HAVING sum(net_demand) > 0),
+        WITH needs AS (SELECT sku, sum(net_demand)::decimal(38,3) AS need FROM net_demand GROUP BY sku HAVING sum(net_demand) > 0),
         offers AS (
           SELECT * FROM supplier_products JOIN (SELECT supplier_id, currency FROM suppliers WHERE {ACTIVE}) USING (supplier_id)
           WHERE priority > 0 AND COALESCE(valid_from <= $day, true) AND COALESCE(valid_to >= $day, true)
@@ -239,7 +239,7 @@ PLAN = {
         SELECT run_date, supplier_id, sku, 'net_demand' AS kind, n.market, n.net_demand AS quantity
         FROM supplier_orders o JOIN (SELECT market, sku, net_demand FROM net_demand WHERE net_demand > 0) n USING (sku)
         UNION ALL
-        SELECT run_date, supplier_id, sku, 'surplus', NULL, (quantity - need)::decimal(18,3) FROM supplier_orders WHERE quantity > need
+        SELECT run_date, supplier_id, sku, 'surplus', NULL, (quantity - need)::decimal(38,3) FROM supplier_orders WHERE quantity > need
         ORDER BY supplier_id, sku, kind, market""",
 }
 

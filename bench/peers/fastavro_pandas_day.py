@@ -37,7 +37,7 @@ KEY = {"orders": ["market", "order_id", "line_number", "key_sku"], "stock": ["ma
 MEASURE = {"orders": "quantity", "stock": "available"}
 FOLDER = {"orders": "order_lines", "stock": "stock_lines"}
 SCALE = {"unit_price": 4, "revenue": 4, "amount": 4}
-MONEY = ("revenue", "amount")
+STATED = ("unit_price", "safety_stock", "moq", "pack_size")  # as they stand in a row; of the other decimals only those of lines are
 UNITS = (
     "quantity",
     "available",
@@ -105,17 +105,18 @@ def read(path: Path) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     table = pa.Table.from_pandas(frame, preserve_index=False)
+    lines = "row_number" in table.column_names
     for name in table.column_names:
         if name in UNITS or name in SCALE:
-            table = table.set_column(table.column_names.index(name), name, exact(table[name], name))
+            column = exact(table[name], SCALE.get(name, 3), 18 if lines or name in STATED else 38)
+            table = table.set_column(table.column_names.index(name), name, column)
     pq.write_table(table, path, compression="zstd", compression_level=1)
 
 
-def exact(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    scale = SCALE.get(name, 3)
+def exact(column: pa.ChunkedArray, scale: int, precision: int) -> pa.ChunkedArray:
     whole = pc.cast(column, pa.int64()) if not pa.types.is_integer(column.type) else column
     scaled = pc.multiply(pc.cast(whole, pa.decimal128(19, 0)), pa.scalar(Decimal(1).scaleb(-scale), pa.decimal128(scale + 1, scale)))
-    return pc.cast(scaled, pa.decimal128(38 if name in MONEY else 18, scale))
+    return pc.cast(scaled, pa.decimal128(precision, scale))
 
 
 def take_in(day: Day, zones: dict[str, str], skus: set[str], feed: str, path: Path) -> FileDone:

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 from shared import MAX_PRICE, MAX_QUANTITY, MAX_TEXT, Day, Taken, take, the_day, write_csvs
 
-QUANTITY, MONEY = pl.Decimal(18, 3), pl.Decimal(38, 4)
+QUANTITY, UNITS, MONEY = pl.Decimal(18, 3), pl.Decimal(38, 3), pl.Decimal(38, 4)
 COLUMNS = {
     "orders": ["order_id", "line_number", "market", "sku", "quantity", "unit_price", "currency", "ordered_at_us", "customer_id"],
     "stock": ["market", "sku", "available", "reserved", "counted_at_us", "warehouse"],
@@ -214,7 +214,7 @@ def plan(day: Day, reference: dict[str, pl.DataFrame], quarantine: pl.DataFrame,
             "market",
             "sku",
             "currency",
-            pl.col("quantity").cast(QUANTITY),
+            pl.col("quantity").cast(UNITS),
             (pl.col("revenue").cast(MONEY) * Decimal("0.0001")).cast(MONEY).alias("revenue"),
             "order_lines",
         )
@@ -234,7 +234,7 @@ def plan(day: Day, reference: dict[str, pl.DataFrame], quarantine: pl.DataFrame,
         "sku",
         pl.lit("surplus").alias("kind"),
         pl.lit(None, pl.String).alias("market"),
-        (pl.col("quantity") - pl.col("need")).cast(QUANTITY).alias("quantity"),
+        (pl.col("quantity") - pl.col("need")).cast(UNITS).alias("quantity"),
     )
     write(pl.concat([parts, surplus]).sort("supplier_id", "sku", "kind", "market"), day.out / "supplier_order_allocations.parquet")
     write_csvs(day, orders.iter_rows(named=True))
@@ -266,7 +266,7 @@ def net_demand(
     for other in (demand, stock, unreadable, own, common):
         grid = grid.join(other, on=pair, how="left")
     grid = grid.join(reference["markets"].select("market", "sends_stock", "when_missing"), on="market", how="left")
-    zero = pl.lit(Decimal(0), QUANTITY)
+    zero = pl.lit(Decimal(0), UNITS)
     basis = (
         pl.when(pl.col("unreadable").is_not_null())
         .then(pl.lit("unknown"))
@@ -280,7 +280,7 @@ def net_demand(
     )
     grid = grid.with_columns(
         basis.alias("stock_basis"),
-        *(pl.col(name).fill_null(zero).cast(QUANTITY) for name in ("gross_demand", "available", "reserved", "usable")),
+        *(pl.col(name).fill_null(zero).cast(UNITS) for name in ("gross_demand", "available", "reserved", "usable")),
         pl.coalesce("own", "common", zero).cast(QUANTITY).alias("safety_stock"),
     )
     known = pl.col("stock_basis") != "unknown"
@@ -293,7 +293,7 @@ def net_demand(
         *(pl.when(known).then(pl.col(name)).alias(name) for name in ("available", "reserved", "usable")),
         zero.alias("on_order"),
         "safety_stock",
-        pl.when(~withheld).then(pl.when(short > zero).then(short).otherwise(zero)).cast(QUANTITY).alias("net_demand"),
+        pl.when(~withheld).then(pl.when(short > zero).then(short).otherwise(zero)).cast(UNITS).alias("net_demand"),
         "stock_basis",
     )
 
@@ -314,7 +314,7 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
         .join(active(reference["suppliers"], day).select("supplier_id", "currency"), on="supplier_id")
         .join(needs, on="sku")
         .with_columns(units=least + (pack - least % pack) % pack)
-        .with_columns(quantity=scaled(pl.col("units"), 3, QUANTITY))
+        .with_columns(quantity=scaled(pl.col("units"), 3, UNITS))
         # What would be ordered at the supplier's lowest price break.
         .sort(["min_quantity", "valid_from", "unit_price"], nulls_last=True)
         .with_columns(lowest=pl.col("quantity").first().over("supplier_id", "sku"))
@@ -333,7 +333,7 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
             pl.lit(day.date).alias("run_date"),
             "supplier_id",
             "sku",
-            pl.col("need").cast(QUANTITY),
+            pl.col("need").cast(UNITS),
             "quantity",
             "pack_size",
             "moq",

@@ -142,9 +142,15 @@ class TableCatalog:
                 )
             except TableAlreadyExistsError:
                 return  # another process was first
-        else:
-            if PROPERTIES.items() - there.properties.items():  # made by an earlier version
+        else:  # perhaps made by an earlier version
+            if PROPERTIES.items() - there.properties.items():
                 _transaction()(there, autocommit=True).set_properties(PROPERTIES)
+            types = {field.name: field.field_type for field in there.schema().fields}
+            wider = [f for f in iceberg_schema(table).fields if types.get(f.name, f.field_type) != f.field_type]
+            if wider:
+                with there.update_schema() as update:
+                    for field in wider:
+                        update.update_column(field.name, field.field_type)
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"

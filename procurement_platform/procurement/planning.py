@@ -31,7 +31,7 @@ FILES_TYPES: dict[str, str] = {
     "reason": "varchar",
 }
 FILES_SCHEMA = pa.schema([pa.field(name, pa.string()) for name in FILES_TYPES])
-OPEN_ORDERS_TYPES = {"market": "varchar", "sku": "varchar", "on_order": "decimal(18,3)"}
+OPEN_ORDERS_TYPES = {"market": "varchar", "sku": "varchar", "on_order": "decimal(38,3)"}
 
 
 def make_aggregated_orders(run: DayRun) -> Outcome:
@@ -137,7 +137,7 @@ def _open_orders(run: DayRun) -> Relation:
     with run.platform.database.transaction() as connection:
         rows = connection.execute(
             """
-            SELECT market, sku, sum(quantity)::numeric(18, 3) FROM control.order_states
+            SELECT market, sku, sum(quantity)::numeric(38, 3) FROM control.order_states
             WHERE state IN ('approved', 'sent') AND market <> '' AND run_date < %s GROUP BY market, sku ORDER BY market, sku
             """,
             (run.run_date,),

@@ -1,9 +1,14 @@
-"""The procurement domain's tables. Quantities are units of the product, decimal(18,3); prices decimal(18,4); amounts decimal(38,4)."""
+"""The procurement domain's tables: quantities in units of the product, prices and amounts in a currency.
+
+What one row states is decimal(18,3) or, of prices, decimal(18,4); what is summed or multiplied has 38 digits, which no number of legal rows
+fills (docs/decisions/0010-sums-have-38-digits.md).
+"""
 
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.tables import Column, Table
 
-QUANTITY, PRICE, AMOUNT = "decimal(18,3)", "decimal(18,4)", "decimal(38,4)"
+QUANTITY, PRICE = "decimal(18,3)", "decimal(18,4)"
+UNITS, AMOUNT = "decimal(38,3)", "decimal(38,4)"
 
 _RUN_DATE = Column("run_date", "date", "The business day.", required=True)
 _MARKET = Column("market", "varchar", "The market's code.", required=True)
@@ -57,7 +62,7 @@ AGGREGATED_ORDERS = Table(
         _MARKET,
         _SKU,
         Column("currency", "varchar", "ISO 4217 code.", required=True),
-        Column("quantity", QUANTITY, "Units ordered.", required=True),
+        Column("quantity", UNITS, "Units ordered.", required=True),
         Column("revenue", AMOUNT, "Sum of quantity × unit price, each line rounded half up to 4 places, in `currency`.", required=True),
         Column("order_lines", "bigint", "Accepted order lines.", required=True),
     ),
@@ -72,17 +77,17 @@ NET_DEMAND = Table(
         _RUN_DATE,
         _MARKET,
         _SKU,
-        Column("gross_demand", QUANTITY, "Units ordered that day.", required=True),
-        Column("available", QUANTITY, "Units counted on hand, over all warehouses; empty where the stock is unknown."),
-        Column("reserved", QUANTITY, "Units promised elsewhere, over all warehouses; empty where the stock is unknown."),
+        Column("gross_demand", UNITS, "Units ordered that day.", required=True),
+        Column("available", UNITS, "Units counted on hand, over all warehouses; empty where the stock is unknown."),
+        Column("reserved", UNITS, "Units promised elsewhere, over all warehouses; empty where the stock is unknown."),
         Column(
             "usable",
-            QUANTITY,
+            UNITS,
             "available − reserved, a row with more reserved than available counting 0; empty where the stock is unknown.",
         ),
-        Column("on_order", QUANTITY, "Scheduled receipts: units of approved orders not yet received.", required=True),
+        Column("on_order", UNITS, "Scheduled receipts: units of approved orders not yet received.", required=True),
         Column("safety_stock", QUANTITY, "Units the market keeps in reserve.", required=True),
-        Column("net_demand", QUANTITY, "max(0, gross_demand + safety_stock − usable − on_order); empty where withheld."),
+        Column("net_demand", UNITS, "max(0, gross_demand + safety_stock − usable − on_order); empty where withheld."),
         Column("stock_basis", "varchar", "`counted`, `zero` (an accepted stock file without the SKU) or `unknown`.", required=True),
     ),
     key=("market", "sku"),
@@ -96,8 +101,8 @@ SUPPLIER_ORDERS = Table(
         _RUN_DATE,
         Column("supplier_id", "varchar", "The supplier.", required=True),
         _SKU,
-        Column("need", QUANTITY, "Units the markets need together.", required=True),
-        Column("quantity", QUANTITY, "Units to order: the need, at least the MOQ, rounded up to the pack.", required=True),
+        Column("need", UNITS, "Units the markets need together.", required=True),
+        Column("quantity", UNITS, "Units to order: the need, at least the MOQ, rounded up to the pack.", required=True),
         Column("pack_size", QUANTITY, "Units in a pack.", required=True),
         Column("moq", QUANTITY, "The least the supplier sells of it.", required=True),
         Column("unit_price", PRICE, "Price of one unit, in `currency`.", required=True),
@@ -118,7 +123,7 @@ SUPPLIER_ORDER_ALLOCATIONS = Table(
         _SKU,
         Column("kind", "varchar", "`net_demand` or `surplus`.", required=True),
         Column("market", "varchar", "The market; empty for the surplus."),
-        Column("quantity", QUANTITY, "Units.", required=True),
+        Column("quantity", UNITS, "Units.", required=True),
     ),
     key=("supplier_id", "sku", "kind", "market"),
 )

@@ -21,7 +21,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "repeated": REPEATED,
     "duplicates": DUPLICATES,
     "files": FILES,
-    "open_orders": {"market": "varchar", "sku": "varchar", "on_order": "decimal(18,3)"},
+    "open_orders": {"market": "varchar", "sku": "varchar", "on_order": "decimal(38,3)"},
 }
 
 RESULTS: dict[str, dict[str, str]] = {

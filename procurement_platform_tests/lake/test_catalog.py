@@ -3,6 +3,8 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -146,3 +148,20 @@ def test_what_pyiceberg_scans_is_what_was_committed(publisher: Publisher, stage:
     assert scanned["part"].to_pylist() == ["bolt", "nut"]
     assert scanned["run_date"].to_pylist() == [FIRST, FIRST]
     assert pq.read_schema(publisher.catalog.files(PARTS, FIRST)[0]).names == ["run_date", "part", "amount"]
+
+
+def test_a_table_of_an_earlier_version_is_widened_and_keeps_its_rows(
+    publisher: Publisher, stage: Stage, lake: Lake, database: Database
+) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-1", ["bolt"]), {})
+    columns = tuple(replace(c, type="decimal(38,3)") if c.name == "amount" else c for c in PARTS.columns)
+    wide = replace(PARTS, columns=columns)
+    catalog = TableCatalog(lake, database.sqlalchemy_url)
+    day, path = FIRST + dt.timedelta(days=1), Path(publisher.stage(PARTS, FIRST, "run-2")[0]) / "part-0.parquet"
+    rows = pa.table({"run_date": [day], "part": ["nut"], "amount": [Decimal("1999999999999999.998")]}, schema=wide.arrow)
+    pq.write_table(rows, path)
+    catalog.replace(wide, day, [str(path)], {})
+    assert catalog.load(wide).schema() == iceberg_schema(wide)
+    kept = catalog.load(wide).scan().to_arrow().sort_by("part").to_pylist()
+    assert [(row["part"], row["amount"]) for row in kept] == [("bolt", None), ("nut", Decimal("1999999999999999.998"))]
+    catalog.close()

@@ -16,7 +16,7 @@ SELECT
   s.market,
   s.sku,
   COALESCE(s.currency, m.currency) AS currency,
-  CAST(SUM(s.quantity) AS decimal(18,3)) AS quantity,
+  CAST(SUM(s.quantity) AS decimal(38,3)) AS quantity,
   CAST(SUM(s.revenue) AS decimal(38,4)) AS revenue,
   CAST(SUM(s.order_lines) AS bigint) AS order_lines
 FROM sent s

@@ -71,11 +71,11 @@ based AS (
       ELSE 'unknown'
     END AS stock_basis,
     COALESCE(m.when_missing, 'withhold') AS when_missing,
-    COALESCE(d.gross_demand, CAST(0 AS decimal(18,3))) AS gross_demand,
-    COALESCE(s.available, CAST(0 AS decimal(18,3))) AS available,
-    COALESCE(s.reserved, CAST(0 AS decimal(18,3))) AS reserved,
-    COALESCE(s.usable, CAST(0 AS decimal(18,3))) AS usable,
-    COALESCE(r.on_order, CAST(0 AS decimal(18,3))) AS on_order,
+    COALESCE(d.gross_demand, CAST(0 AS decimal(38,3))) AS gross_demand,
+    COALESCE(s.available, CAST(0 AS decimal(38,3))) AS available,
+    COALESCE(s.reserved, CAST(0 AS decimal(38,3))) AS reserved,
+    COALESCE(s.usable, CAST(0 AS decimal(38,3))) AS usable,
+    COALESCE(r.on_order, CAST(0 AS decimal(38,3))) AS on_order,
     COALESCE(o.safety_stock, c.safety_stock, CAST(0 AS decimal(18,3))) AS safety_stock
   FROM (SELECT DISTINCT market, sku FROM grid) g
   LEFT JOIN demand d ON d.market = g.market AND d.sku = g.sku
@@ -94,25 +94,25 @@ planned AS (
     CASE WHEN stock_basis <> 'unknown' THEN available END AS available,
     CASE WHEN stock_basis <> 'unknown' THEN reserved END AS reserved,
     CASE WHEN stock_basis <> 'unknown' THEN usable END AS usable,
-    gross_demand + safety_stock - on_order - CASE WHEN stock_basis <> 'unknown' THEN usable ELSE CAST(0 AS decimal(18,3)) END AS shortfall
+    gross_demand + safety_stock - on_order - CASE WHEN stock_basis <> 'unknown' THEN usable ELSE CAST(0 AS decimal(38,3)) END AS shortfall
   FROM based
 )
 SELECT
   CAST(:run_date AS date) AS run_date,
   market,
   sku,
-  CAST(gross_demand AS decimal(18,3)) AS gross_demand,
-  CAST(available AS decimal(18,3)) AS available,
-  CAST(reserved AS decimal(18,3)) AS reserved,
-  CAST(usable AS decimal(18,3)) AS usable,
-  CAST(on_order AS decimal(18,3)) AS on_order,
+  CAST(gross_demand AS decimal(38,3)) AS gross_demand,
+  CAST(available AS decimal(38,3)) AS available,
+  CAST(reserved AS decimal(38,3)) AS reserved,
+  CAST(usable AS decimal(38,3)) AS usable,
+  CAST(on_order AS decimal(38,3)) AS on_order,
   CAST(safety_stock AS decimal(18,3)) AS safety_stock,
   CAST(
     CASE
       WHEN stock_basis = 'unknown' AND when_missing <> 'compute' THEN NULL
       WHEN shortfall > 0 THEN shortfall
-      ELSE CAST(0 AS decimal(18,3))
-    END AS decimal(18,3)
+      ELSE CAST(0 AS decimal(38,3))
+    END AS decimal(38,3)
   ) AS net_demand,
   stock_basis
 FROM planned

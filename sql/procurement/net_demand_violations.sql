@@ -16,7 +16,7 @@ SELECT
 FROM (
   SELECT
     run_date, market, sku,
-    CASE WHEN gross_demand + safety_stock > on_order THEN gross_demand + safety_stock - on_order ELSE CAST(0 AS decimal(18,3)) END AS withheld
+    CASE WHEN gross_demand + safety_stock > on_order THEN gross_demand + safety_stock - on_order ELSE CAST(0 AS decimal(38,3)) END AS withheld
   FROM net_demand
   WHERE net_demand IS NULL
 ) unknown_stock

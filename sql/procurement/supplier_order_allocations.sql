@@ -5,7 +5,7 @@ WITH parts AS (
   JOIN net_demand n ON n.sku = o.sku
   WHERE n.net_demand > 0
   UNION ALL
-  SELECT supplier_id, sku, 'surplus' AS kind, CAST(NULL AS varchar) AS market, CAST(quantity - need AS decimal(18,3)) AS quantity
+  SELECT supplier_id, sku, 'surplus' AS kind, CAST(NULL AS varchar) AS market, CAST(quantity - need AS decimal(38,3)) AS quantity
   FROM supplier_orders
   WHERE quantity > need
 )

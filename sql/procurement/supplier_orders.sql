@@ -3,7 +3,7 @@
 -- so that a break's own MOQ never makes an order larger, and the quantity it would take itself reaches that too, within its max_order_quantity.
 -- Of those: the lowest priority, then supplier_id, then the largest min_quantity.
 WITH needs AS (
-  SELECT sku, CAST(SUM(net_demand) AS decimal(18,3)) AS need FROM net_demand GROUP BY sku HAVING SUM(net_demand) > 0
+  SELECT sku, CAST(SUM(net_demand) AS decimal(38,3)) AS need FROM net_demand GROUP BY sku HAVING SUM(net_demand) > 0
 ),
 offers AS (
   SELECT
@@ -25,8 +25,8 @@ quoted AS (
   SELECT
     o.supplier_id, o.sku, o.priority, o.min_quantity, o.max_order_quantity, o.valid_from,
     o.moq, o.pack_size, o.unit_price, o.lead_time_days, o.currency, n.need,
-    CAST(round_up(CASE WHEN n.need > o.moq THEN n.need ELSE o.moq END, o.pack_size) AS decimal(18,3)) AS quantity,
-    CAST(round_up(CASE WHEN n.need > l.moq THEN n.need ELSE l.moq END, l.pack_size) AS decimal(18,3)) AS lowest_quantity
+    CAST(round_up(CASE WHEN n.need > o.moq THEN n.need ELSE o.moq END, o.pack_size) AS decimal(38,3)) AS quantity,
+    CAST(round_up(CASE WHEN n.need > l.moq THEN n.need ELSE l.moq END, l.pack_size) AS decimal(38,3)) AS lowest_quantity
   FROM needs n
   JOIN offers o ON o.sku = n.sku
   JOIN lowest l ON l.supplier_id = o.supplier_id AND l.sku = o.sku AND l.place = 1

@@ -46,7 +46,11 @@ class InputGone(ProcurementError):
 
 
 class PromiseBroken(ProcurementError):
-    """Staged output breaks a blocking promise (schema, uniqueness, conservation). Nothing was committed."""
+    """Staged output breaks a blocking promise (schema, uniqueness, conservation). Nothing was committed. `table`: the one concerned."""
+
+    def __init__(self, message: str, table: str = "") -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class UnknownOutcome(ProcurementError):

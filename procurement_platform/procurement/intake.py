@@ -4,7 +4,8 @@ The order of the commits makes a kill harmless: raw bytes first, then the ledger
 again from the ledger's files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -60,7 +61,7 @@ def take_in(run: DayRun) -> Intake:
     """Takes in the day's files: raw copies, ledger, accepted lines, quarantine, and the violations found on the way.
 
     Raises:
-        PromiseBroken: rows or units of a file do not add up; nothing is recorded.
+        PromiseBroken: rows or units of a file do not add up; nothing is recorded. It names the table, where it is one feed's alone.
         InputGone: the raw copy of a file in use is gone.
     """
     platform, known = run.platform, reference(run)
@@ -76,16 +77,32 @@ def take_in(run: DayRun) -> Intake:
         _one(known["products"]),
     )
     received = receiver.receive(FEEDS, places)
-    days = [_without_duplicates(run, feed, received, places[feed.name]) for feed in FEEDS]
+    days = []
+    for feed in FEEDS:
+        with _concerning(feed):
+            days.append(_without_duplicates(run, feed, received, places[feed.name]))
     run.guard()
     platform.ledger.record([file for day in days for file in day.files])
     receiver.tidy_raw(FEEDS)
     inputs = {**inputs_of(run), "files": [f.file_id for day in days for f in day.files if f.state == "accepted"]}
-    tables = [commit(run, day.feed.lines, day.lines, inputs) for day in days]
+    tables = []
+    for day in days:
+        with _concerning(day.feed):
+            tables.append(commit(run, day.feed.lines, day.lines, inputs))
     tables.append(commit(run, QUARANTINE, [path for day in days for path in day.quarantine], inputs))
     found = keep(run, _violations(run, days, known))
     files = tuple(file for day in days for file in day.files)
     return Intake(Outcome(tuple(tables), (found,), {day.feed.name: day.figures for day in days}), files, received.growing)
+
+
+@contextmanager
+def _concerning(feed: Feed) -> Iterator[None]:
+    """What breaks a promise here concerns this feed's lines, and not the other's."""
+    try:
+        yield
+    except PromiseBroken as broken:
+        broken.table = feed.lines.name
+        raise
 
 
 def _places(run: DayRun) -> dict[str, Place]:

@@ -71,8 +71,9 @@ def intake(context: dg.AssetExecutionContext, day: dg.ResourceParam[DayRun]) -> 
         try:
             taken = take_in(day)
         except PromiseBroken as broken:
-            for feed in FEEDS:
-                yield dg.AssetCheckResult(asset_key=feed.lines.name, check_name=CONSERVATION, passed=False, metadata={"why": str(broken)})
+            tables = [feed.lines.name for feed in FEEDS]
+            for table in [broken.table] if broken.table in tables else tables:
+                yield dg.AssetCheckResult(asset_key=table, check_name=CONSERVATION, passed=False, metadata={"why": str(broken)})
             raise
         if taken.growing:
             context.log.warning("Still being written, left for a later run: %s", ", ".join(taken.growing))

@@ -9,7 +9,7 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import preview
 from procurement_platform.procurement.assets.shared import Event, spec
-from procurement_platform.procurement.reference.pins import pin
+from procurement_platform.procurement.reference.pins import pin, relations
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
 
 
@@ -30,8 +30,10 @@ class ReferenceConfig(dg.Config):
 def reference(day: dg.ResourceParam[DayRun], config: ReferenceConfig) -> Iterator[Event]:
     """Pins the day's reference versions, or keeps those pinned."""
     with day.step("reference"):
-        for name, pinned in pin(day.platform, day.run_date, refresh=config.refresh).items():
-            path = day.platform.lake.path(pinned.path)
+        pins = pin(day.platform, day.run_date, refresh=config.refresh)
+        known = relations(day.platform, pins)  # which says what to do where a version's file is gone
+        for name, pinned in pins.items():
+            (path,) = known[name].files
             yield dg.MaterializeResult(
                 asset_key=f"reference_{name}",
                 metadata={

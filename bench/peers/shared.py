@@ -75,7 +75,7 @@ def take(day: Day, feed: str, path: Path) -> Taken:
     data = path.read_bytes()
     name = path.name.split(".")[0]
     sha256 = hashlib.sha256(data).hexdigest()
-    file_id = hashlib.sha256(f"{feed}/{day.date}/{name}\n{sha256}".encode()).hexdigest()[:16]
+    file_id = hashlib.sha256(f"{feed}/{day.date}/{path.name}\n{sha256}".encode()).hexdigest()[:16]
     (day.out / "raw" / feed / f"{name}.{file_id}.avro").write_bytes(data)
     return Taken(feed, name.split("__")[0], path.name, file_id, data)
 

@@ -29,7 +29,7 @@ class HandedIn:
     @property
     def file_id(self) -> str:
         """The id it has, or will have, in the ledger."""
-        return file_id(self.identity.feed, self.identity.run_date, self.identity.name, self.sha256)
+        return file_id(self.identity.feed, self.identity.run_date, self.identity.file_name, self.sha256)
 
 
 def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date, suffix: str = "") -> HandedIn:

@@ -103,9 +103,12 @@ def parse_date(text: str) -> dt.date | None:
         return None
 
 
-def file_id(feed: str, run_date: dt.date, name: str, sha256: str) -> str:
-    """The ledger's id of a file: 16 hexadecimal digits from its identity and its content."""
-    return hashlib.sha256(f"{feed}/{run_date.isoformat()}/{name}\n{sha256}".encode()).hexdigest()[:16]
+def file_id(feed: str, run_date: dt.date, file_name: str, sha256: str) -> str:
+    """The ledger's id of a file: 16 hexadecimal digits from its place in the inbox and its content.
+
+    The name is the one it was sent under: the same bytes under another extension are read otherwise, and become another thing.
+    """
+    return hashlib.sha256(f"{feed}/{run_date.isoformat()}/{file_name}\n{sha256}".encode()).hexdigest()[:16]
 
 
 def safe_name(file_name: str) -> str:

@@ -37,7 +37,7 @@ class Unreadable(NotTaken):
         """A rejection. Of content nobody knows the reason's own hash stands for the content's, so that every run gives the same id."""
         reason = f"cannot be read ({self}): give the platform read access"
         sha256 = hashlib.sha256(reason.encode()).hexdigest()
-        identifier = file_id(task.feed, task.run_date, task.name, sha256)
+        identifier = file_id(task.feed, task.run_date, task.file_name, sha256)
         return DecodeOutcome("rejected", f"{task.feed} {task.run_date} {task.file_name} {reason}", sha256, 0, identifier)
 
 
@@ -100,7 +100,7 @@ def take(task: DecodeTask) -> Taken:
     too_large = declared > task.limits.max_file_bytes
     path = None if too_large else copy or Path(task.source)
     sha256 = digest.hexdigest()
-    return Taken(path, sha256, size, file_id(task.feed, task.run_date, task.name, sha256))
+    return Taken(path, sha256, size, file_id(task.feed, task.run_date, task.file_name, sha256))
 
 
 def unfinished(folder: str, task: DecodeTask) -> Path:

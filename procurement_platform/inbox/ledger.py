@@ -16,6 +16,7 @@ from procurement_platform.errors import ProcurementError
 class LedgerFile:
     """One version of a market's file. The active ones of a day (state `accepted`) are what the day is made of.
 
+    `awaits_reference`: refused for what the day's reference says of its market; every run looks at the bytes that were kept again.
     `withdrawn_*` stay when the file was reinstated: `reinstated_*` say who did it, and when.
 
     `rows` = `accepted` + `quarantined` + `duplicates`, where the file could be read. `raw_path` is relative to the lake's root.
@@ -40,6 +41,7 @@ class LedgerFile:
     notes: str | None
     raw_path: str
     run_id: str | None
+    awaits_reference: bool = False
     received_at: dt.datetime | None = None
     withdrawn_by: str | None = None
     withdrawn_why: str | None = None
@@ -68,6 +70,7 @@ _WRITTEN = (
     "notes",
     "raw_path",
     "run_id",
+    "awaits_reference",
 )
 _READ = (*_WRITTEN, "received_at", "withdrawn_by", "withdrawn_why", "withdrawn_at", "reinstated_by", "reinstated_at")
 

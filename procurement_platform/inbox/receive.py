@@ -1,7 +1,8 @@
 """Takes in what a day's inbox holds: every file is read once, from the inbox or, where it is known already, from its raw copy.
 
 The inputs of a day are the ledger's active files overlaid by what the inbox holds: a file that is no longer in the inbox stays in use,
-the same identity with other bytes replaces it, the same bytes change nothing.
+the same identity with other bytes replaces it, the same bytes change nothing. A file that was refused for its market, which the reference
+did not have as active, is looked at again by each run, in the inbox or from the bytes that were kept.
 """
 
 import datetime as dt
@@ -16,7 +17,7 @@ from typing import Any
 
 from procurement_platform.errors import InputGone
 from procurement_platform.inbox.feeds import Feed
-from procurement_platform.inbox.identity import Unfit, file_id, parse_name, safe_name
+from procurement_platform.inbox.identity import FileIdentity, Unfit, file_id, parse_name, safe_name
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
@@ -46,7 +47,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Received:
-    """What a day is made of. `growing` names files that are still being written: a later run takes them."""
+    """What a day is made of. `growing` are feed and name of files that are still being written: a later run takes them."""
 
     receipts: tuple[Receipt, ...]
     growing: tuple[str, ...]
@@ -76,7 +77,7 @@ class Receiver:
         withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
         scans = {feed.name: scan(self.lake.path("inbox"), feed.name, self.run_date, self.settings.settle_seconds) for feed in feeds}
         receipts: list[Receipt] = []
-        growing = [f.identity.file_name for found in scans.values() for f in found.growing]
+        growing = [_shown(f) for found in scans.values() for f in found.growing]
         fresh: list[tuple[Feed, FoundFile]] = []
         for feed in feeds:
             receipts += [Receipt(self._unfit(unfit), None) for unfit in scans[feed.name].unfit]
@@ -87,6 +88,8 @@ class Receiver:
                     receipts.append(Receipt(self._stranger(found), None))
             receipts += [Receipt(file, None) for rival in scans[feed.name].replaced if (file := self._replaced(rival, known)) is not None]
         taken = {(feed.name, f.identity.name) for feed, f in fresh}
+        by_name = {feed.name: feed for feed in feeds}
+        fresh += [(by_name[f.feed], self._kept(f)) for f in known if self._may_count_now(f) and (f.feed, f.name) not in taken]
         old = [f for key, f in active.items() if key not in taken and f.market in self.senders]
         receipts += [Receipt(self._inactive(f), None) for f in active.values() if f.market not in self.senders]
 
@@ -97,7 +100,7 @@ class Receiver:
         for (feed, found), outcome in zip(fresh, outcomes[: len(fresh)], strict=True):
             before = active.get((feed.name, found.identity.name))
             if outcome.status == "unsettled":
-                growing.append(found.identity.file_name)
+                growing.append(_shown(found))
             elif outcome.file_id in withdrawn:
                 _discard(outcome)
                 touched[outcome.file_id] = found.modified_at
@@ -217,7 +220,18 @@ class Receiver:
 
     def _inactive(self, file: LedgerFile) -> LedgerFile:
         """A file in use whose market is no longer active on the day (its reference was refreshed)."""
-        return replace(file, state="rejected", reason=self._not_active(file.market), accepted=0, quarantined=0, duplicates=0)
+        refused = replace(file, state="rejected", reason=self._not_active(file.market), accepted=0, quarantined=0, duplicates=0)
+        return replace(refused, awaits_reference=True)
+
+    def _may_count_now(self, file: LedgerFile) -> bool:
+        """Whether a file that was refused for its market can be looked at again."""
+        awaits = file.state == "rejected" and file.awaits_reference and file.market in self.senders
+        return awaits and self.lake.exists(file.raw_path)
+
+    def _kept(self, file: LedgerFile) -> FoundFile:
+        """The bytes that were kept of a refused file, as if they lay in the inbox."""
+        identity = FileIdentity(file.feed, file.run_date, file.market, file.name, file.file_name, file.format)  # type: ignore[arg-type]
+        return FoundFile(identity, self.lake.path(file.raw_path), file.size_bytes, file.sent_at)
 
     def _not_active(self, market: str) -> str:
         return (
@@ -228,9 +242,10 @@ class Receiver:
     def _stranger(self, found: FoundFile) -> LedgerFile:
         reason = self._not_active(found.identity.market)
         identity = found.identity
-        return self._refused(
+        refused = self._refused(
             identity.feed, identity.name, identity.file_name, identity.market, identity.format, found.path, found.modified_at, reason
         )
+        return replace(refused, awaits_reference=refused.raw_path != "")
 
     def _unfit(self, unfit: UnfitFile) -> LedgerFile:
         return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, unfit.reason)
@@ -256,7 +271,7 @@ class Receiver:
         digest = _sha256(path) if size is not None and size <= self.settings.max_file_bytes else None
         readable = digest is not None
         digest = digest or hashlib.sha256(reason.encode()).hexdigest()
-        identifier = file_id(feed, self.run_date, name, digest)
+        identifier = file_id(feed, self.run_date, file_name, digest)
         kept = f"{self._rejected_folder(feed)}/{safe_name(file_name)}.{identifier}" if readable else ""
         if readable and not self.lake.exists(kept):
             target = Path(self.lake.path(kept))
@@ -286,6 +301,10 @@ class Receiver:
             raw_path=kept,
             run_id=self.run_id,
         )
+
+
+def _shown(found: FoundFile) -> str:
+    return f"{found.identity.feed} {found.identity.file_name}"
 
 
 def _discard(outcome: DecodeOutcome) -> None:

@@ -116,7 +116,7 @@ def _told(platform: Platform, handed: HandedIn, ledger: list[LedgerFile]) -> lis
     run_date = handed.identity.run_date
     own = next((f for f in ledger if f.file_id == handed.file_id), None)
     run = f"procurement run {run_date}"
-    if own is not None and own.file_name == handed.identity.file_name:
+    if own is not None:
         if platform.ledger.reinstate(own.file_id, platform.settings.who):
             at = f"{own.withdrawn_at:%Y-%m-%d %H:%M} UTC" if own.withdrawn_at else "an unknown day"
             told = f"these bytes were withdrawn on {at} by {own.withdrawn_by} ({own.withdrawn_why})"

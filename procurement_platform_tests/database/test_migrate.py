@@ -1,3 +1,4 @@
+import datetime as dt
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from procurement_platform.database import migrate
 from procurement_platform.database.connect import Database
 from procurement_platform.database.embedded import EmbeddedServer
 from procurement_platform.errors import ConfigurationError
+from procurement_platform.inbox.identity import file_id
 from procurement_platform.quality.violations import VIOLATIONS
 from procurement_platform.settings import Settings
 
@@ -48,7 +50,7 @@ def test_a_new_database_has_every_table(connection: psycopg.Connection) -> None:
     reference = ("markets", "products", "suppliers", "supplier_products", "planning_parameters")
     control = (
         *("files", "runs", "table_runs", "reference_pins", "published_days", "crashes", "exceptions_history"),
-        *("alerts_sent", "launches", "order_states", "schema_version"),
+        *("alerts_sent", "launches", "order_states", "lake", "schema_version"),
     )
     assert tables(connection) == {f"reference.{name}" for name in reference} | {f"control.{name}" for name in control}
 
@@ -92,10 +94,36 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_with_its_rows(
     assert connection.execute("SELECT withdrawn_by, reinstated_by, reinstated_at FROM control.files").fetchone() == ("ann", None, None)
 
 
+def test_files_of_an_earlier_version_get_their_ids_wherever_they_are_named(
+    database: Database, home: Settings, connection: psycopg.Connection
+) -> None:
+    connection.rollback()
+    migrate.migrate(database.connect, down=True)
+    migrate.migrate(database.connect, to="0002")
+    for number, name in (("b", "DE.csv"), ("a", "Ä__x+1.jsonl")):
+        reason = "DE is no market that is active on 2025-12-20: correct" if number == "b" else "DE is no market, says row 3"
+        connection.execute(
+            "INSERT INTO control.files (file_id, feed, run_date, name, file_name, market, format, sha256, size_bytes, state, reason, raw_path)"
+            " VALUES (%s, 'orders', '2025-12-20', %s, %s, 'DE', 'csv', 's', 1, 'rejected', %s, 'kept')",
+            (number, name.split(".")[0], name, reason),
+        )
+    connection.execute(
+        "INSERT INTO control.published_days (domain, run_date, run_id, tables, manifest, inputs)"
+        """ VALUES ('p', '2025-12-20', 'r', '{}', '[]', '{"files": ["b", "gone", "a"], "reference": "v"}')"""
+    )
+    connection.commit()
+    Database(home).ensure()
+    first, second = (file_id("orders", dt.date(2025, 12, 20), name, "s") for name in ("DE.csv", "Ä__x+1.jsonl"))
+    rows = connection.execute("SELECT file_id, awaits_reference FROM control.files").fetchall()
+    assert sorted(rows) == sorted([(first, True), (second, False)])
+    inputs = connection.execute("SELECT inputs FROM control.published_days").fetchone()
+    assert inputs == ({"files": [first, "gone", second], "reference": "v"},)
+
+
 def test_a_database_of_a_newer_version_is_refused(database: Database, home: Settings, connection: psycopg.Connection) -> None:
     connection.execute("UPDATE control.schema_version SET version_num = '9999'")
     connection.commit()
-    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0002.*newer version made it; install that one"):
+    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0003.*newer version made it; install that one"):
         Database(home).ensure()
     assert connection.execute("SELECT version_num FROM control.schema_version").fetchone() == ("9999",)
 

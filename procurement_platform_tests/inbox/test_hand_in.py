@@ -40,7 +40,7 @@ def test_the_file_gets_its_markets_name_and_keeps_its_bytes(lake: Lake, source: 
     assert inbox(lake) == ["DE.csv"]
     assert handed.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert handed.size == source.stat().st_size
-    assert handed.file_id == file_id("stock", DAY, "DE", handed.sha256)
+    assert handed.file_id == file_id("stock", DAY, "DE.csv", handed.sha256)
     assert handed.lay_there == {}
 
 

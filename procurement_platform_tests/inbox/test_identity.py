@@ -106,15 +106,16 @@ def test_takes_finished_names() -> None:
 
 def test_the_id_follows_identity_and_content() -> None:
     ids = {
-        file_id("orders", DAY, "DE", "ab"),
-        file_id("stock", DAY, "DE", "ab"),
-        file_id("orders", DAY + dt.timedelta(1), "DE", "ab"),
-        file_id("orders", DAY, "DE__2", "ab"),
-        file_id("orders", DAY, "DE", "cd"),
+        file_id("orders", DAY, "DE.csv", "ab"),
+        file_id("stock", DAY, "DE.csv", "ab"),
+        file_id("orders", DAY + dt.timedelta(1), "DE.csv", "ab"),
+        file_id("orders", DAY, "DE__2.csv", "ab"),
+        file_id("orders", DAY, "DE.jsonl", "ab"),
+        file_id("orders", DAY, "DE.csv", "cd"),
     }
-    assert len(ids) == 5
-    # echo -en "orders/2025-12-20/DE\nab" | sha256sum
-    assert file_id("orders", DAY, "DE", "ab") == "849c95c479e26a9f"
+    assert len(ids) == 6
+    # echo -en "orders/2025-12-20/DE.csv\nab" | sha256sum
+    assert file_id("orders", DAY, "DE.csv", "ab") == "77dc082067076f6c"
 
 
 @given(st.text(max_size=200))

@@ -243,7 +243,7 @@ with DecoderPool(1, 512) as pool:
     told = "orders 2025-12-20 DE__locked.avro cannot be read (Permission denied): give the platform read access"
     assert (locked.reason, locked.raw_path, locked.size) == (told, None, 0)
     assert locked.sha256 == hashlib.sha256(told.partition("avro ")[2].encode()).hexdigest()
-    assert locked.file_id == file_id("orders", DAY, "DE__locked", locked.sha256)
+    assert locked.file_id == file_id("orders", DAY, "DE__locked.avro", locked.sha256)
     assert (again.file_id, again.sha256) == (locked.file_id, locked.sha256)
     assert not [name for name in own.left_behind() if name.endswith(".tmp")]
 

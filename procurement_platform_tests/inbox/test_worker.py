@@ -24,7 +24,7 @@ def test_a_file_leaves_lines_quarantine_and_its_bytes(desk: Desk, form: str) -> 
     content = WRITERS[form](MIXED)
     outcome = desk.decode(content, form)
     digest = hashlib.sha256(content).hexdigest()
-    own_id = file_id("orders", DAY, "DE", digest)
+    own_id = file_id("orders", DAY, f"DE.{form}", digest)
     assert (outcome.status, outcome.reason, outcome.sha256, outcome.file_id) == ("accepted", None, digest, own_id)
     assert (outcome.size, outcome.rows, outcome.accepted, outcome.quarantined) == (len(content), 5, 3, 2)
     assert (Decimal(outcome.accepted_quantity), Decimal(outcome.quarantined_quantity)) == (Decimal("5.001"), Decimal(5))

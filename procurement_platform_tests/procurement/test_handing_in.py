@@ -159,6 +159,31 @@ def test_a_reinstated_file_gives_the_bytes_of_a_day_in_which_nothing_was_withdra
     assert (desk.report(), desk.csvs()) == before
 
 
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_rejected_bytes_count_once_they_come_under_the_extension_they_are(desk: Shop, folder: Path, *, withdrawn: bool) -> None:
+    """Their content alone does not say what they are: what became of the one file is nothing of the other."""
+    wrong = folder / "x.jsonl"
+    wrong.write_bytes(file(folder).read_bytes())
+    put(desk, wrong)
+    desk.run()
+    if withdrawn:
+        withdraw(desk.platform, "DE.jsonl", "it is CSV")
+    assert put(desk, file(folder))[0] == f"{PATH}: put in. It counts from the next run on: {RUN}"
+    desk.run()
+    assert ordered(desk) == Decimal(7)
+    assert {(state, name) for _, name, state in desk.ledger()} == {
+        ("accepted", "DE.csv"),
+        ("withdrawn" if withdrawn else "superseded", "DE.jsonl"),
+    }
+    assert not [line for line in market_files(desk.platform, DAY) if line.state == "waiting"]
+    assert not [found for found in desk.exceptions() if found[1] == "DE" and found[0] in ("INVALID_FILE",)]
+    (told,) = [line for line in put(desk, wrong) if line.startswith("inbox/")]
+    assert told.startswith("inbox/orders/2025-12-20/DE.jsonl: put in.")
+    desk.run()  # the bytes under the name that they are not are no better than before, and take nobody's place
+    assert ordered(desk) == Decimal(7)
+    assert ("orders", "DE.jsonl", "rejected") in desk.ledger()
+
+
 @pytest.mark.parametrize(
     ("market", "told"),
     [

@@ -1,7 +1,7 @@
 """The run registry: which run wrote which files of a table, kept in `control.table_runs` independent of Iceberg's snapshots."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -76,6 +76,11 @@ class RunRegistry:
         """The run whose files are the run date's state."""
         runs = self._select("table_name = %s AND run_date = %s AND state = 'committed'", (table, run_date))
         return runs[0] if runs else None
+
+    def committed(self, run_date: dt.date, tables: Iterable[str]) -> dict[str, TableRun]:
+        """The runs whose files are the run date's state, of those tables that have one."""
+        runs = self._select("table_name = ANY(%s) AND run_date = %s AND state = 'committed'", (list(tables), run_date))
+        return {run.table: run for run in reversed(runs)}
 
     def contents(self, table: str, first: dt.date, last: dt.date) -> dict[dt.date, str]:
         """The content hash of a table's rows for each run date of a range that has any."""

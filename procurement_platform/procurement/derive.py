@@ -16,8 +16,9 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.engines.queries import Lineage
 from procurement_platform.errors import PromiseBroken
-from procurement_platform.lake.publish import Published
+from procurement_platform.lake.publish import Published, content_hash
 from procurement_platform.lake.tables import Table
+from procurement_platform.procurement.coherence import violations_of
 from procurement_platform.quality.violations import VIOLATIONS
 
 EXAMPLES = 3  # messages that a failed check shows
@@ -118,7 +119,7 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
     """Runs the checks of a step; what they find lies in the run's folder. It counts once it is kept (`keep`)."""
     platform = run.platform
     folder = f"logs/violations/{run.run_date.isoformat()}/{run.run_id}/{name}"
-    platform.registry.stage(f"violations.{name}", run.run_date, run.run_id, (folder,))
+    platform.registry.stage(violations_of(name), run.run_date, run.run_id, (folder,))
     base = platform.lake.empty_folder(folder)
     files = []
     for number, check in enumerate(checks):
@@ -130,11 +131,13 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
     return Found(name, tuple(files), *_counts(pq.read_table(files, columns=columns) if files else None))
 
 
-def keep(run: DayRun, found: Found) -> Found:
+def keep(run: DayRun, found: Found, inputs: Mapping[str, object]) -> Found:
     """Makes what a step found the day's: the report unites what is kept."""
     run.guard()
     lines = sum(count.lines for count in found.counts.values())
-    run.platform.registry.commit(f"violations.{found.name}", run.run_date, run.run_id, rows=lines, content_hash="", inputs={})
+    run.platform.registry.commit(
+        violations_of(found.name), run.run_date, run.run_id, rows=lines, content_hash=content_hash(found.files), inputs=inputs
+    )
     return found
 
 

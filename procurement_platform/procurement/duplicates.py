@@ -72,6 +72,13 @@ def without_repeated(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Re
     return tuple(written)
 
 
+def earlier_lines(run: DayRun) -> dict[str, str]:
+    """What the day's orders are compared with: for each day of the window the content of its lines, empty where it has none."""
+    days = [run.run_date - timedelta(days=n) for n in range(1, run.platform.settings.duplicate_window_days + 1)]
+    known = run.platform.registry.contents(ORDER_LINES.name, days[-1], days[0]) if days else {}
+    return {day.isoformat(): known.get(day, "") for day in days}
+
+
 def _earlier(run: DayRun) -> dict[str, str | None]:
     """The files of accepted lines of the days before, each with its market, by the ledger's id in its name (None: not known)."""
     days = run.platform.settings.duplicate_window_days

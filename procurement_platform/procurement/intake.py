@@ -20,10 +20,12 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.receive import Place, Received, Receiver
 from procurement_platform.inbox.task import DecodeOutcome
+from procurement_platform.procurement.coherence import DayState
 from procurement_platform.procurement.derive import Check, Found, Outcome, commit, find, keep, relation, rows_relation
-from procurement_platform.procurement.duplicates import find_repeated, noun, without_repeated
+from procurement_platform.procurement.duplicates import earlier_lines, find_repeated, noun, without_repeated
 from procurement_platform.procurement.feeds import FEEDS
-from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, inputs_of, reference
+from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, reference
+from procurement_platform.procurement.tables import ORDER_LINES
 
 DUPLICATES_TYPES = {
     "file_id": "varchar",
@@ -77,6 +79,7 @@ def take_in(run: DayRun) -> Intake:
         _one(known["products"]),
     )
     received = receiver.receive(FEEDS, places)
+    earlier = earlier_lines(run)  # before they are read: one that changes meanwhile makes the day stale
     days = []
     for feed in FEEDS:
         with _concerning(feed):
@@ -84,13 +87,13 @@ def take_in(run: DayRun) -> Intake:
     run.guard()
     platform.ledger.record([file for day in days for file in day.files])
     receiver.tidy_raw(FEEDS)
-    inputs = {**inputs_of(run), "files": [f.file_id for day in days for f in day.files if f.state == "accepted"]}
+    inputs = {**DayState.of(run).inputs(ORDER_LINES.name), "earlier": earlier}
     tables = []
     for day in days:
         with _concerning(day.feed):
             tables.append(commit(run, day.feed.lines, day.lines, inputs))
     tables.append(commit(run, QUARANTINE, [path for day in days for path in day.quarantine], inputs))
-    found = keep(run, _violations(run, days, known))
+    found = keep(run, _violations(run, days, known), inputs)
     files = tuple(file for day in days for file in day.files)
     return Intake(Outcome(tuple(tables), (found,), {day.feed.name: day.figures for day in days}), files, received.growing)
 

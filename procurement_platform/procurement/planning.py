@@ -11,6 +11,7 @@ from procurement_platform.errors import ProcurementError, PromiseBroken
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.tables import ARROW_TYPES, Table
+from procurement_platform.procurement.coherence import IN_USE, DayState
 from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, rows_relation, stage
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
@@ -36,18 +37,21 @@ OPEN_ORDERS_TYPES = {"market": "varchar", "sku": "varchar", "on_order": "decimal
 
 def make_aggregated_orders(run: DayRun) -> Outcome:
     """Sums the accepted order lines per market, SKU and currency; no unit is lost on the way."""
+    markets = reference(run)["markets"]
+    day = DayState.of(run).check(ORDER_LINES.name)
     lines = current(run, ORDER_LINES)
-    staged = stage(run, AGGREGATED_ORDERS, {"order_lines": lines, "markets": reference(run)["markets"]})
+    staged = stage(run, AGGREGATED_ORDERS, {"order_lines": lines, "markets": markets})
     figures = _figures(run, "procurement/demand_conservation", {"order_lines": lines, "aggregated_orders": staged.relation})
     _agree(AGGREGATED_ORDERS, figures, "line_rows", "aggregated_rows")
     _agree(AGGREGATED_ORDERS, figures, "line_quantity", "aggregated_quantity")
-    published = commit(run, AGGREGATED_ORDERS, staged.files, inputs_of(run, ORDER_LINES))
+    published = commit(run, AGGREGATED_ORDERS, staged.files, day.inputs(AGGREGATED_ORDERS.name))
     return Outcome((published,), promises={"conservation": figures}, lineage={"aggregated_orders": staged.lineage})
 
 
 def make_net_demand(run: DayRun) -> Outcome:
     """What each market needs of each SKU beyond its stock; where the stock is not known, nothing, and a violation that says so."""
     known = reference(run)
+    day = DayState.of(run).check(AGGREGATED_ORDERS.name, STOCK_LINES.name, QUARANTINE.name)
     aggregated = current(run, AGGREGATED_ORDERS)
     relations = {
         "aggregated_orders": aggregated,
@@ -64,14 +68,16 @@ def make_net_demand(run: DayRun) -> Outcome:
     figures = _figures(run, "procurement/grid_conservation", {"aggregated_orders": aggregated, "net_demand": made})
     _agree(NET_DEMAND, figures, "ordered", "gross_demand")
     found = find(run, "net_demand", [Check("procurement/net_demand_violations", {"net_demand": made, "markets": known["markets"]})])
-    published = commit(run, NET_DEMAND, staged.files, inputs_of(run, AGGREGATED_ORDERS, STOCK_LINES, QUARANTINE))
-    keep(run, found)
+    inputs = day.inputs(NET_DEMAND.name)
+    published = commit(run, NET_DEMAND, staged.files, inputs)
+    keep(run, found, inputs)
     return Outcome((published,), (found,), {"conservation": figures}, {"net_demand": staged.lineage})
 
 
 def make_supplier_orders(run: DayRun) -> Outcome:
     """One order per SKU that is needed and offered, and whom it is for; needed and not offered is a violation."""
     known = reference(run)
+    day = DayState.of(run).check(NET_DEMAND.name)
     demand = current(run, NET_DEMAND)
     orders = stage(
         run,
@@ -87,9 +93,9 @@ def make_supplier_orders(run: DayRun) -> Outcome:
         {"net_demand": demand, "supplier_orders": made, "supplier_order_allocations": shares.relation},
     )
     _adds_up(figures)
-    inputs = inputs_of(run, NET_DEMAND)
+    inputs = day.inputs(SUPPLIER_ORDERS.name)
     published = (commit(run, SUPPLIER_ORDERS, orders.files, inputs), commit(run, SUPPLIER_ORDER_ALLOCATIONS, shares.files, inputs))
-    keep(run, found)
+    keep(run, found, inputs)
     lineage = {"supplier_orders": orders.lineage, "supplier_order_allocations": shares.lineage}
     return Outcome(published, (found,), {"conservation": figures}, lineage)
 
@@ -106,15 +112,9 @@ def reference(run: DayRun) -> dict[str, Relation]:
     return pins.relations(run.platform, pinned)
 
 
-def inputs_of(run: DayRun, *tables: Table) -> Mapping[str, object]:
-    """Which runs' rows a step reads, and which reference versions."""
-    used = {table.name: known.run_id for table in tables if (known := run.platform.registry.current(table.name, run.run_date))}
-    return {"tables": used, "reference": {pin.table: pin.version for pin in pins.pinned(run.platform, run.run_date).values()}}
-
-
 def files_relation(run: DayRun) -> Relation:
     """The ledger's accepted and rejected files of the day."""
-    files = run.platform.ledger.files(run.run_date, states=("accepted", "rejected"))
+    files = run.platform.ledger.files(run.run_date, states=IN_USE)
     return rows_relation(run, "files", files_table(files), FILES_TYPES)
 
 

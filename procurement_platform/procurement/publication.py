@@ -15,17 +15,17 @@ from procurement_platform.errors import ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
 from procurement_platform.lake.retention import remove_old_runs
 from procurement_platform.platform import Platform
+from procurement_platform.procurement.coherence import SOURCES, DayState
 from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
-from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.quality.report import report_csv, with_crash
 from procurement_platform.quality.violations import VIOLATIONS
 
 DOMAIN = "procurement"
+REPORT = "exceptions"
 KEPT_ROWS = "_exceptions.parquet"
-STEPS = ("intake", "net_demand", "supplier_orders")
 ORDER_COLUMNS = tuple(c.name for c in SUPPLIER_ORDERS.columns)
 
 
@@ -42,14 +42,11 @@ def orders_folder(run_date: dt.date) -> str:
 def make_exceptions(run: DayRun) -> ManifestFile:
     """Unites what the day's steps found into the report, in the run's folder. It shows once the day is published."""
     platform = run.platform
-    files = []
-    for step in STEPS:
-        found = platform.registry.current(f"violations.{step}", run.run_date)
-        if found is None:
-            raise ProcurementError(f"the {step} of {run.run_date} was never checked: materialise it first")
-        files += [platform.lake.path(f, name) for f in found.folders for name in platform.lake.files(f)]
+    day = DayState.of(run).check(*SOURCES[REPORT].outcomes)
+    found = [folder for name in SOURCES[REPORT].outcomes for folder in day.outcomes[name].folders]
+    files = [platform.lake.path(folder, name) for folder in found for name in platform.lake.files(folder)]
     folder = f"{exceptions_folder(run.run_date)}/{run.run_id}"
-    platform.registry.stage("exceptions", run.run_date, run.run_id, (folder,))
+    platform.registry.stage(REPORT, run.run_date, run.run_id, (folder,))
     kept = f"{platform.lake.empty_folder(folder)}/{KEPT_ROWS}"
     relations = {"violations": Relation(VIOLATIONS.sql_types, tuple(files))}
     platform.engine.write(run.platform.query("procurement/exceptions"), relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date})
@@ -58,27 +55,21 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     rows = report.to_pylist()
     file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report_csv(rows), len(rows))
     run.guard()
-    platform.registry.commit("exceptions", run.run_date, run.run_id, rows=len(rows), content_hash=file.sha256, inputs={})
+    platform.registry.commit(REPORT, run.run_date, run.run_id, rows=len(rows), content_hash=file.sha256, inputs=day.inputs(REPORT))
     return file
 
 
 def publish_day(run: DayRun) -> PublishedDay:
     """Writes the suppliers' CSV files into the run's folder, makes the day visible by one row, and brings the stable paths up to it."""
     platform = run.platform
-    report = platform.registry.current("exceptions", run.run_date)
-    if report is None:
-        raise ProcurementError(f"the exceptions of {run.run_date} were never reported: materialise them first")
-    tables = {}
-    for table in TABLES:
-        known = platform.registry.current(table.name, run.run_date)
-        if known is None:
-            raise ProcurementError(f"{table.name} of {run.run_date} was never made: materialise it first")
-        tables[table.name] = known.run_id
+    state = DayState.of(run).check(*(table.name for table in TABLES), REPORT)
+    report = state.outcomes[REPORT]
+    tables = {table.name: state.outcomes[table.name].run_id for table in TABLES}
     manifest = [*_supplier_files(run), _report_file(run, report.run_id, report.rows or 0)]
     inputs = {
-        "files": [f.file_id for f in platform.ledger.files(run.run_date, states=("accepted", "rejected"))],
-        "reference": {p.table: p.version for p in pins.pinned(platform, run.run_date).values()},
-        "earlier": _earlier_lines(run),
+        "files": list(state.files),
+        "reference": dict(state.reference),
+        "earlier": state.outcomes[ORDER_LINES.name].inputs.get("earlier", {}),
     }
     day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
     settle(platform, day)
@@ -86,13 +77,6 @@ def publish_day(run: DayRun) -> PublishedDay:
     remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs)
     _remember(run, report.run_id)
     return day
-
-
-def _earlier_lines(run: DayRun) -> dict[str, str]:
-    """What the day's orders were compared with: for each day of the window the content of its lines, empty where it had none."""
-    days = [run.run_date - dt.timedelta(days=n) for n in range(1, run.platform.settings.duplicate_window_days + 1)]
-    known = run.platform.registry.contents(ORDER_LINES.name, days[-1], days[0]) if days else {}
-    return {day.isoformat(): known.get(day, "") for day in days}
 
 
 def settle(platform: Platform, day: PublishedDay) -> list[str]:

@@ -10,9 +10,10 @@ import pytest
 
 from procurement_platform.errors import DayBusy, InputGone, LockLost, ProcurementError
 from procurement_platform.inbox.quarantine import QUARANTINE
-from procurement_platform.procurement import publication, service
+from procurement_platform.procurement import planning, publication, service
 from procurement_platform.procurement.handing_in import withdraw
 from procurement_platform.procurement.market_files import market_files
+from procurement_platform.procurement.reference.pins import pin
 from procurement_platform.procurement.tables import AGGREGATED_ORDERS, ORDER_LINES, STOCK_LINES, SUPPLIER_ORDER_ALLOCATIONS
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
@@ -470,11 +471,9 @@ def test_a_day_never_run_says_how_to_run_it(shop: Shop) -> None:
 
 
 def test_a_step_without_the_ones_before_it_says_what_to_materialise(shop: Shop) -> None:
-    from procurement_platform.procurement import planning
-
     with pytest.raises(ProcurementError, match="materialise the reference assets"):
         planning.make_aggregated_orders(shop.day())
-    with pytest.raises(ProcurementError, match="never checked: materialise it first"):
-        publication.make_exceptions(shop.day())
-    with pytest.raises(ProcurementError, match="never reported: materialise them first"):
-        publication.publish_day(shop.day())
+    pin(shop.platform, DAY)
+    for step in (planning.make_aggregated_orders, planning.make_net_demand, publication.make_exceptions, publication.publish_day):
+        with pytest.raises(ProcurementError, match="never made: materialise intake"):
+            step(shop.day())

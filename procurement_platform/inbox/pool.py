@@ -40,6 +40,12 @@ _ENVIRONMENT = {
 }
 
 
+# What a process needs to start and to find its libraries, its time zones and its temporary folder. Nothing else of the environment is
+# given to one that reads what strangers wrote: it has passwords and addresses.
+_GIVEN = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_GIVEN_PREFIXES = ("LC_", "PYTHON")
+
+
 class DecoderPool:
     """Decodes files in up to `processes` processes, each of which may take `memory_mib` beyond what it holds when idle.
 
@@ -185,7 +191,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env=os.environ | _ENVIRONMENT,
+            env=_environment(),
             cwd=CHECKOUT,
             bufsize=0,
         )
@@ -268,6 +274,11 @@ class _Process:
     def kill(self) -> None:
         self._popen.kill()
         self.close()
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a decoding process."""
+    return {name: value for name, value in os.environ.items() if name in _GIVEN or name.startswith(_GIVEN_PREFIXES)} | _ENVIRONMENT
 
 
 def _size(task: DecodeTask) -> int:

@@ -321,3 +321,19 @@ def test_a_link_in_a_files_place_is_not_followed(own: Desk) -> None:
         [outcome] = pool.run([task])
         assert outcome.status == "unsettled"
         assert own.left_behind() == ["inbox/DE.avro", "inbox/elsewhere"]
+
+
+def test_a_decoding_process_is_given_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It parses what strangers wrote; its environment is there for whoever takes it over."""
+    secrets = ("PROCUREMENT_DATABASE_URL", "PROCUREMENT_ALERT_URLS", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN", "PGPASSWORD")
+    for name in secrets:
+        monkeypatch.setenv(name, f"s3cret-{name}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with DecoderPool(1, 512) as pool:
+        assert Desk(tmp_path, pool).decode(csv_bytes(ROWS), "csv").status == "accepted"
+        (process,) = pool._idle
+        told = Path(f"/proc/{process._popen.pid}/environ").read_bytes()
+    assert b"s3cret" not in told
+    names = {line.partition(b"=")[0].decode() for line in told.split(b"\0") if line}
+    assert not names & set(secrets)
+    assert {"PATH", "TMPDIR", "POLARS_MAX_THREADS"} <= names

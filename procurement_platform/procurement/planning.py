@@ -113,8 +113,8 @@ def reference(run: DayRun) -> dict[str, Relation]:
 
 
 def files_relation(run: DayRun) -> Relation:
-    """The ledger's accepted and rejected files of the day."""
-    files = run.platform.ledger.files(run.run_date, states=IN_USE)
+    """The ledger's files of the day that are in use, were rejected or were withdrawn."""
+    files = run.platform.ledger.files(run.run_date, states=(*IN_USE, "withdrawn"))
     return rows_relation(run, "files", files_table(files), FILES_TYPES)
 
 

@@ -103,7 +103,8 @@ def test_files_of_an_earlier_version_get_their_ids_wherever_they_are_named(
     for number, name in (("b", "DE.csv"), ("a", "Ä__x+1.jsonl")):
         reason = "DE is no market that is active on 2025-12-20: correct" if number == "b" else "DE is no market, says row 3"
         connection.execute(
-            "INSERT INTO control.files (file_id, feed, run_date, name, file_name, market, format, sha256, size_bytes, state, reason, raw_path)"
+            "INSERT INTO control.files"
+            " (file_id, feed, run_date, name, file_name, market, format, sha256, size_bytes, state, reason, raw_path)"
             " VALUES (%s, 'orders', '2025-12-20', %s, %s, 'DE', 'csv', 's', 1, 'rejected', %s, 'kept')",
             (number, name.split(".")[0], name, reason),
         )

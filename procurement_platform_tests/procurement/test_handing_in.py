@@ -114,6 +114,7 @@ def test_withdrawn_bytes_stay_withdrawn_until_they_are_handed_in_again(desk: Sho
     desk.run()
     withdraw(desk.platform, "DE.csv", "wrong month")
     desk.run()
+    assert "No orders file of DE for 2025-12-20 is in use: what it sent was withdrawn" in desk.report()
     assert ordered(desk) is None
     desk.run()  # the bytes lie in the inbox all the time
     assert ordered(desk) is None
@@ -176,7 +177,7 @@ def test_rejected_bytes_count_once_they_come_under_the_extension_they_are(desk: 
         ("withdrawn" if withdrawn else "superseded", "DE.jsonl"),
     }
     assert not [line for line in market_files(desk.platform, DAY) if line.state == "waiting"]
-    assert not [found for found in desk.exceptions() if found[1] == "DE" and found[0] in ("INVALID_FILE",)]
+    assert not [found for found in desk.exceptions() if found[1] == "DE" and found[0] == "INVALID_FILE"]
     (told,) = [line for line in put(desk, wrong) if line.startswith("inbox/")]
     assert told.startswith("inbox/orders/2025-12-20/DE.jsonl: put in.")
     desk.run()  # the bytes under the name that they are not are no better than before, and take nobody's place

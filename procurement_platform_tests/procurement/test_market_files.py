@@ -34,7 +34,8 @@ def test_the_report_of_a_day_that_is_run_early_says_the_same(shop: Shop) -> None
     shop.run()
     report = shop.report()
     assert (
-        "No orders file of DE for 2025-12-20 had come when this day was run; it is due by 06:00 (Europe/Berlin) on the day after." in report
+        "No orders file of DE for 2025-12-20 had come whole when this day was run; it is due by 06:00 (Europe/Berlin) on the day after."
+        in report
     )
 
 

@@ -3,7 +3,8 @@ WITH sent AS (
   SELECT
     market,
     CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
-    CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected
+    CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected,
+    CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS bigint) AS withdrawn
   FROM files
   WHERE feed = 'orders'
   GROUP BY market
@@ -16,8 +17,13 @@ found AS (
     CAST(NULL AS varchar) AS file,
     CAST(1 AS bigint) AS rows,
     'No orders file of ' || m.market || ' for ' || CAST(CAST(:run_date AS date) AS varchar) || CASE
-      WHEN COALESCE(s.rejected, 0) > 0 THEN ' can be used: what it sent was rejected (INVALID_FILE says why).'
-      ELSE ' had come when this day was run; it is due by ' || m.orders_cutoff || ' (' || m.timezone || ') on the day after.'
+      WHEN COALESCE(s.rejected, 0) > 0 THEN ' can be used: '
+        || CASE
+          WHEN s.withdrawn > 0 THEN 'of what it sent, some was withdrawn, the rest rejected (INVALID_FILE says why).'
+          ELSE 'what it sent was rejected (INVALID_FILE says why).'
+        END
+      WHEN s.withdrawn > 0 THEN ' is in use: what it sent was withdrawn (procurement files says by whom, and why).'
+      ELSE ' had come whole when this day was run; it is due by ' || m.orders_cutoff || ' (' || m.timezone || ') on the day after.'
     END || ' Put one into inbox/orders/' || CAST(CAST(:run_date AS date) AS varchar) || '/, named ' || m.market
       || ' with .avro, .parquet, .csv, .csv.gz or .jsonl, and run the day again.' AS message
   FROM markets m

@@ -3,6 +3,7 @@
 Beside Avro's own words a field may carry the rules its rows must keep, as attributes that Avro ignores:
 `role` (`market`: the file's own market; `sku`: an active product; `measure`: the quantity that quarantine keeps), `above` and `atLeast`
 (decimal text), `limit` and `window` (names of settings), `pattern` (a regular expression the whole text must match) with its `remedy`.
+The record itself may carry `withoutRows`: why a file without any row cannot be meant, and what to do.
 """
 
 import json
@@ -51,12 +52,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Contract:
-    """The fields a feed's file holds, in order. `avsc` is the schema it was read from, as JSON text."""
+    """The fields a feed's file holds, in order. `avsc` is the schema it was read from, as JSON text.
+
+    `without_rows` is what its sender is told of a file that has no row; none: such a file is a file like any other.
+    """
 
     name: str
     doc: str
     fields: tuple[Field, ...]
     avsc: str = field(repr=False)
+    without_rows: str | None = None
 
     def by_role(self, role: Role) -> Field:
         return next(each for each in self.fields if each.role == role)
@@ -105,7 +110,7 @@ def contract_from_avsc(text: str) -> Contract:
     """
     schema = json.loads(text)
     fields = tuple(_field(each) for each in schema["fields"])
-    contract = Contract(schema["name"], schema.get("doc", ""), fields, text)
+    contract = Contract(schema["name"], schema.get("doc", ""), fields, text, schema.get("withoutRows"))
     for role in ("market", "sku", "measure"):
         holders = [each.name for each in fields if each.role == role]
         if len(holders) != 1:

@@ -87,6 +87,8 @@ class _Pass:
         try:
             self._rows()
             rows = self._lines.rows + self._quarantine.rows
+            if not rows and self._contract.without_rows:
+                raise InvalidFile(f"has columns and no rows, {self._contract.without_rows}")
             self._has_own_market()
             lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
         except BaseException:

@@ -97,6 +97,14 @@ def test_no_rows_is_a_file_too(desk: Desk, form: str) -> None:
     assert (outcome.status, outcome.rows, outcome.lines_files, outcome.quarantine_files) == ("accepted", 0, (), ())
 
 
+@pytest.mark.parametrize("form", ["avro", "csv"])
+def test_a_stock_file_without_rows_is_none(desk: Desk, form: str) -> None:
+    """It would say that nothing is left of anything; an orders file without rows says that nobody ordered."""
+    outcome = desk.decode(avro([], STOCK) if form == "avro" else ",".join(stock()).encode(), form, feed=STOCK)
+    assert (outcome.status, outcome.lines_files) == ("rejected", ())
+    assert "has columns and no rows, every product of the market would count as sold out: send what was counted" in str(outcome.reason)
+
+
 def test_optional_columns_may_be_left_out_and_extra_ones_are_kept_out(desk: Desk) -> None:
     rows = [{key: value for key, value in order(n).items() if key not in ("currency", "customer_id")} | {"note": "x"} for n in (1, 2)]
     rows[1]["sku"] = "NONE"

@@ -329,6 +329,15 @@ def test_one_unreadable_file_stops_no_other_market(shop: Shop) -> None:
     assert sorted(name.split(".")[0] for name in kept) == ["GB", "XX", "notes"]
 
 
+def test_a_stock_file_without_rows_orders_nothing(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 25)])
+    shop.put_bytes("stock", "DE.csv", b"market,sku,available,reserved\n")
+    shop.run()
+    assert shop.demand()["DE", "A"]["stock_basis"] == "unknown"
+    assert "A" not in shop.orders()
+    assert {rule for rule, market, *_ in shop.exceptions() if market == "DE"} >= {"INVALID_FILE", "STOCK_UNKNOWN"}
+
+
 def test_a_day_without_any_file_is_published_empty_and_says_so(shop: Shop) -> None:
     shop.run()
     assert shop.csvs() == {}

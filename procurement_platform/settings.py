@@ -79,7 +79,14 @@ class Settings(BaseSettings):
     )
     duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
     sensor_seconds: int = Field(30, ge=1, description="How often the sensors look: for late files, missing files, crashes, alerts.")
-    late_window_days: int = Field(35, ge=0, description="How many days back the late-file sensor looks for changed files.")
+    late_window_days: int = Field(
+        35,
+        ge=0,
+        description=(
+            "How many days back the late-file sensor looks at every file, each time. Of older dates it sees at once what is put, replaced "
+            "or removed, and in turn, 30 dates a look, what is rewritten in place."
+        ),
+    )
 
     max_file_bytes: int = Field(2048 * MIB, ge=1, description="A larger file is rejected unread.")
     max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, description="A file that unpacks to more bytes than this is rejected.")

@@ -6,6 +6,7 @@ there have been, and reads only files whose size or time changed while a version
 
 import datetime as dt
 import hashlib
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def _earlier(day: PublishedDay) -> dict[dt.date, str]:
 def touched_dates(lake: Lake, feeds: Sequence[str], before: dt.date, published: Mapping[dt.date, dt.datetime]) -> list[dt.date]:
     """The dates before one whose inbox folders changed since they were published, or that were never published.
 
-    A folder's own time tells: a file that is put, replaced by renaming or removed changes it. One that is rewritten in place does not.
+    A folder's own time tells: a file that is put, replaced by renaming or removed changes it. One that is rewritten in place does not: for
+    those there are `next_dates`.
     """
     found = set()
     for feed in feeds:
@@ -116,6 +118,14 @@ def touched_dates(lake: Lake, feeds: Sequence[str], before: dt.date, published: 
                 if date not in published or changed > published[date]:
                     found.add(date)
     return sorted(found)
+
+
+def next_dates(lake: Lake, feeds: Sequence[str], before: dt.date, after: dt.date | None, count: int) -> list[dt.date]:
+    """The next dates before one for which there is an inbox folder, at most `count`: those that follow `after`, then the first again."""
+    names = {name for feed in feeds for name in lake.folders(f"inbox/{feed}")}
+    dates = sorted(date for date in map(parse_date, names) if date is not None and date < before)
+    start = 0 if after is None else bisect_right(dates, after)
+    return (dates[start:] + dates[:start])[:count]
 
 
 def _ids(day: PublishedDay) -> Sequence[str]:

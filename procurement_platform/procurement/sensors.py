@@ -12,6 +12,7 @@ import dagster as dg
 
 from procurement_platform.errors import AlertNotDelivered, ProcurementError
 from procurement_platform.finished import PARTITION_TAG, Cursor, handle_runs
+from procurement_platform.inbox.identity import parse_date
 from procurement_platform.inbox.late import StaleDay
 from procurement_platform.inbox.launches import BACK_OFF, Launches
 from procurement_platform.platform import Platform, platform_for
@@ -19,7 +20,7 @@ from procurement_platform.procurement.cutoff import at_cutoff
 from procurement_platform.procurement.endings import find_killed, findings, run_date_of, trace
 from procurement_platform.procurement.jobs import procurement_day
 from procurement_platform.procurement.publication import DOMAIN
-from procurement_platform.procurement.stale import stale_days
+from procurement_platform.procurement.stale import old_dates, stale_days
 from procurement_platform.quality.alerts import Alerts, Message
 from procurement_platform.settings import settings
 from procurement_platform.texts import shorten
@@ -93,7 +94,8 @@ def _ask_for_stale_days(context: dg.SensorEvaluationContext, platform: Platform)
     now = dt.datetime.now(dt.UTC)
     # Asked before and after: a run that ends while its day is looked at has made good what was found wrong.
     busy = _dates_under_way(context.instance)
-    stale = stale_days(platform, now)
+    old = old_dates(platform, parse_date(context.cursor or ""))
+    stale = stale_days(platform, now, old)
     if stale:
         busy |= _dates_under_way(context.instance)
     launches, asked = Launches(platform.database, DOMAIN), 0
@@ -104,6 +106,8 @@ def _ask_for_stale_days(context: dg.SensorEvaluationContext, platform: Platform)
                 asked += 1
                 context.log.info("%s is run (attempt %d): %s", day.run_date, attempt, day.why)
                 yield _request(day, attempt)
+    if old:
+        context.update_cursor(old[-1].isoformat())
     if not asked:
         yield dg.SkipReason(_why_none(stale, busy, launches))
 

@@ -3,26 +3,35 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from procurement_platform.inbox.late import Look, StaleDay, touched_dates
+from procurement_platform.inbox.late import Look, StaleDay, next_dates, touched_dates
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.tables import ORDER_LINES
 
+OLD_DATES_PER_LOOK = 30  # a year's are all looked at in 13 looks: six and a half minutes, where the sensors look every 30 s
 _RECENTLY = dt.timedelta(days=1)
 
 
-def stale_days(platform: Platform, now: dt.datetime) -> list[StaleDay]:
+def old_dates(platform: Platform, after: dt.date | None) -> list[dt.date]:
+    """The next few dates before the late window, in turn, whose files are looked at one by one; `after` is the last of the look before.
+
+    A file that was rewritten in place shows in nothing but itself. A few at a time: a look costs the same however many dates there are.
+    """
+    return next_dates(platform.lake, [feed.name for feed in FEEDS], _window(platform)[0], after, OLD_DATES_PER_LOOK)
+
+
+def stale_days(platform: Platform, now: dt.datetime, old: Sequence[dt.date] = ()) -> list[StaleDay]:
     """The days to run again, oldest first.
 
-    Looks at every day of the late window, at older ones whose inbox changed or of which a file was withdrawn since they were published, and
-    at those that follow an older one that was run of late.
+    Looks at every day of the late window, at older ones whose inbox changed or of which a file was withdrawn since they were published, at
+    those that follow an older one that was run of late, and at those of `old`.
     """
     settings, feeds = platform.settings, [feed.name for feed in FEEDS]
-    last = settings.today()
-    first = max(last - dt.timedelta(days=settings.late_window_days), settings.start_date)
+    first, last = _window(platform)
     times = platform.days.times(DOMAIN)
     dates = {first + dt.timedelta(days=n) for n in range((last - first).days + 1)}
+    dates.update(old)
     dates.update(touched_dates(platform.lake, feeds, first, times))
     dates.update(date for date, at in platform.ledger.withdrawals(first).items() if date not in times or at > times[date])
     for date, published_at in times.items():
@@ -37,15 +46,29 @@ def stale_after(platform: Platform, run_date: dt.date, now: dt.datetime) -> list
     return _look(platform, [date for date in _following(platform, run_date) if date in times], now)
 
 
+def _window(platform: Platform) -> tuple[dt.date, dt.date]:
+    last = platform.settings.today()
+    return max(last - dt.timedelta(days=platform.settings.late_window_days), platform.settings.start_date), last
+
+
 def _following(platform: Platform, run_date: dt.date) -> list[dt.date]:
     return [run_date + dt.timedelta(days=n) for n in range(1, platform.settings.duplicate_window_days + 1)]
 
 
 def _look(platform: Platform, dates: Sequence[dt.date], now: dt.datetime) -> list[StaleDay]:
-    if not dates:
-        return []
+    """Looks at dates in order. Those that are far apart are read apart, so that what lies between costs nothing."""
     window = dt.timedelta(days=platform.settings.duplicate_window_days)
+    stale: list[StaleDay] = []
+    start = 0
+    for end in range(1, len(dates) + 1):
+        if end == len(dates) or dates[end] - dates[end - 1] > window + _RECENTLY:
+            stale += _look_at(platform, dates[start:end], now, dates[start] - window)
+            start = end
+    return stale
+
+
+def _look_at(platform: Platform, dates: Sequence[dt.date], now: dt.datetime, earliest: dt.date) -> list[StaleDay]:
     published = {day.run_date: day for date in dates if (day := platform.days.get(DOMAIN, date)) is not None}
-    lines = platform.registry.contents(ORDER_LINES.name, dates[0] - window, dates[-1])
+    lines = platform.registry.contents(ORDER_LINES.name, earliest, dates[-1])
     look = Look(platform.lake, platform.ledger, [f.name for f in FEEDS], published, platform.settings.settle_seconds, now, lines)
     return look.stale_days(dates)

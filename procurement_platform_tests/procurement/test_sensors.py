@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,7 +15,7 @@ from procurement_platform.definitions import defs
 from procurement_platform.inbox.late import StaleDay
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement import sensors, service
+from procurement_platform.procurement import sensors, service, stale
 from procurement_platform.procurement.endings import JOB
 from procurement_platform.procurement.handing_in import withdraw
 from procurement_platform.procurement.publication import DOMAIN
@@ -123,8 +124,8 @@ def test_a_run_that_ends_while_its_day_is_looked_at_is_not_asked_for_again(
     send(desk)
     run = instance.create_run_for_job(defs.resolve_job_def(JOB), tags={"dagster/partition": str(DAY)}, status=dg.DagsterRunStatus.STARTED)
 
-    def slow_look(platform: Platform, now: dt.datetime) -> list[StaleDay]:
-        found = stale_days(platform, now)
+    def slow_look(platform: Platform, now: dt.datetime, old: Sequence[dt.date]) -> list[StaleDay]:
+        found = stale_days(platform, now, old)
         service.run_day(settings(), DAY)  # what the run under way does
         instance.report_run_canceled(run)
         return found
@@ -144,6 +145,32 @@ def test_a_published_day_is_asked_for_again_for_a_late_and_for_a_withdrawn_file(
     service.run_day(settings(), DAY)
     withdraw(desk.platform, "GB.avro", "a test", DAY)
     assert ask(instance) == [DAY.isoformat()]
+
+
+def test_a_file_of_long_ago_that_is_rewritten_in_place_is_found_within_a_known_number_of_looks(
+    desk: Shop, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder says nothing of it. Each look takes the next dates from where the last one ended, as its cursor says."""
+    old = [DAY - dt.timedelta(days=n) for n in (60, 50, 40)]
+    path = desk.put("orders", "DE", [order("1", "A", 10, ordered_at=f"{old[0]}T09:00:00Z")], form="csv", day=old[0])
+    service.run_day(settings(), old[0])
+    for date in old[1:]:
+        (desk.inbox / "orders" / date.isoformat()).mkdir(parents=True)
+    folder = path.parent.stat()
+    with path.open("r+") as file:  # not renamed into place: the folder stays as it is
+        text = file.read().replace(",10,", ",20,")
+        file.seek(0)
+        file.write(text)
+    os.utime(path.parent, (folder.st_atime, folder.st_mtime))
+    monkeypatch.setattr(stale, "OLD_DATES_PER_LOOK", 1)
+    cursor, looked, asked = old[0].isoformat(), [], []
+    for _ in old:
+        found, _, cursor = tick(sensors.late_files, instance, cursor)
+        looked.append(cursor)
+        asked.append(found)
+    assert looked == [date.isoformat() for date in (old[1], old[2], old[0])]
+    assert [len(each) for each in asked] == [0, 0, 1]
+    assert asked[2][0].partition_key == old[0].isoformat()
 
 
 def test_failed_checks_are_told_once_and_again_when_they_are_over(desk: Shop, instance: dg.DagsterInstance, told: list[Any]) -> None:

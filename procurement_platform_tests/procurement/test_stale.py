@@ -1,7 +1,11 @@
 import datetime as dt
+from collections.abc import Sequence
 
+import pytest
+
+from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.procurement.handing_in import hand_in, withdraw
-from procurement_platform.procurement.stale import stale_after, stale_days
+from procurement_platform.procurement.stale import OLD_DATES_PER_LOOK, old_dates, stale_after, stale_days
 from procurement_platform_tests.procurement.shop import DAY, Shop, order
 
 NEXT = DAY + dt.timedelta(days=1)
@@ -39,3 +43,34 @@ def test_a_day_long_ago_is_stale_once_a_file_comes(shop: Shop) -> None:
     assert stale_days(shop.platform, later) == []
     shop.put("orders", "DE", [order("1", "A", 1)])
     assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "never published")]
+
+
+def test_dates_that_lie_far_apart_are_read_apart(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a date of last year costs nothing for the days between."""
+    asked: list[tuple[dt.date, dt.date | None]] = []
+    files = shop.platform.ledger.files
+
+    def noted(first: dt.date, last: dt.date | None = None, states: Sequence[str] = ()) -> list[LedgerFile]:
+        asked.append((first, last))
+        return files(first, last, states)
+
+    monkeypatch.setattr(shop.platform.ledger, "files", noted)
+    old = [dt.date(2025, 2, 1), dt.date(2025, 2, 3), dt.date(2025, 6, 1)]
+    assert stale_days(shop.platform, dt.datetime.now(dt.UTC), old) == []
+    assert asked[:2] == [(old[0], old[1]), (old[2], old[2])]
+    assert len(asked) == 3
+    last = shop.platform.settings.today()
+    assert asked[2] == (last - dt.timedelta(days=shop.platform.settings.late_window_days), last)
+
+
+def test_old_dates_are_looked_at_in_turn(shop: Shop) -> None:
+    dates = [dt.date(2025, 3, 1) + dt.timedelta(days=2 * n) for n in range(OLD_DATES_PER_LOOK + 5)]
+    for number, date in enumerate(dates):
+        (shop.inbox / ("orders", "stock")[number % 2] / date.isoformat()).mkdir(parents=True)
+    (shop.inbox / "stock" / dates[0].isoformat()).mkdir()
+    (shop.inbox / "orders" / "no date").mkdir()
+    (shop.inbox / "orders" / shop.platform.settings.today().isoformat()).mkdir()  # in the late window: looked at every time
+    first = old_dates(shop.platform, None)
+    assert first == dates[:OLD_DATES_PER_LOOK]
+    assert old_dates(shop.platform, first[-1]) == [*dates[OLD_DATES_PER_LOOK:], *dates[: OLD_DATES_PER_LOOK - 5]]
+    assert old_dates(shop.platform, dates[-1]) == first

@@ -47,7 +47,10 @@ def run(
             result = service.run_day(settings(), run_date, refresh_reference=refresh_reference, on_step=on_step)
         if result.error is not None:
             say(f"error: {run_date} failed: {result.error}", "red")
-            say(f"Nothing of it shows: what was published before stays. The report: procurement exceptions {run_date}")
+            shown = (
+                "All of it shows: it was published before" if result.published else "Nothing of it shows: what was published before stays"
+            )
+            say(f"{shown}. The report: procurement exceptions {run_date}")
             raise typer.Exit(1)
         print_day(platform, run_date, result.seconds)
         _say_what_follows(platform, run_date)

@@ -4,12 +4,14 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from psycopg.types.json import Jsonb
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import InputGone
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.stable import switch
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Days:
         inputs: Mapping[str, object],
         guard: Callable[[], None],
     ) -> PublishedDay:
-        """Makes the day visible, by one row. The stable paths follow (`settle`); until then readers have the manifest's own paths."""
+        """Makes the day visible, by one row. Until the stable paths follow (`link`, `settle`) readers have the manifest's own paths."""
         files = tuple(sorted(manifest, key=lambda f: f.stable))
         guard()
         with self._database.transaction() as connection:
@@ -120,25 +122,39 @@ class Days:
             raise InputGone(f"{file.path} is not what was published (its SHA-256 differs): run the day again")
         return data
 
-    def settle(self, day: PublishedDay, folders: Sequence[str]) -> list[str]:
-        """Makes the stable paths hold exactly the manifest's files: missing or changed ones are written, stale ones removed.
+    def settle(self, day: PublishedDay, folder: str) -> list[str]:
+        """Makes a stable folder hold exactly the manifest's files, as copies: missing or changed ones are written, stale ones removed.
 
-        `folders` are the stable folders that the day owns; folders below them (the runs') are left alone.
+        Each file changes in one step, and one after the other. Folders below it (the runs') are left alone.
         Returns the stable paths that were mended.
         """
         mended = []
-        wanted = {file.stable for file in day.manifest}
-        for file in day.manifest:
+        wanted = {file.stable: file for file in _of(day, folder)}
+        for file in wanted.values():
             if not self._same(file):
                 self._lake.write(file.stable, self.read(file), lasting=False)  # what a power cut takes, the next run mends
                 mended.append(file.stable)
-        for folder in folders:
-            for name in self._lake.files(folder):
-                stale = f"{folder}/{name}"
-                if stale not in wanted:
-                    self._lake.remove(stale)
-                    mended.append(stale)
+        for name in self._lake.files(folder):
+            stale = f"{folder}/{name}"
+            if stale not in wanted:
+                self._lake.remove(stale)
+                mended.append(stale)
         return mended
+
+    def link(self, day: PublishedDay, folder: str, run_folder: str) -> list[str]:
+        """Makes a stable folder hold exactly the manifest's files, as links that change all at once (`stable.switch`).
+
+        `run_folder` is the sub-folder where the run has put all of them, each by its stable name.
+        Returns the stable paths that were mended.
+
+        Raises:
+            InputGone: a run's copy is gone or changed. Nothing was switched.
+        """
+        names = []
+        for file in _of(day, folder):
+            self.read(file)
+            names.append(file.stable.removeprefix(f"{folder}/"))
+        return [f"{folder}/{name}" for name in switch(Path(self._lake.path(folder)), run_folder, names)]
 
     def _same(self, file: ManifestFile) -> bool:
         if not self._lake.exists(file.stable) or self._lake.size(file.stable) != file.bytes:
@@ -155,6 +171,10 @@ class Days:
                 (domain, first, last),
             ).fetchall()
         return [PublishedDay(r[0], r[1], r[2], r[3], tuple(ManifestFile(**f) for f in r[4]), r[5], r[6]) for r in rows]
+
+
+def _of(day: PublishedDay, folder: str) -> list[ManifestFile]:
+    return [file for file in day.manifest if file.stable.rpartition("/")[0] == folder]
 
 
 def _describe(run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:

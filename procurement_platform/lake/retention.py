@@ -9,7 +9,8 @@ from procurement_platform.lake.files import Lake
 def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: int, runs: int) -> list[str]:
     """Removes the files of a date's old runs: those staged more than `days` days ago, but never one of the newest `runs` of its table.
 
-    What a table's current state or a published day names is never removed. The caller holds the day's lock, so that no run is writing.
+    What a table's current state or a published day names is never removed, nor anything of the run
+    that published it: stable links lead there. The caller holds the day's lock, so that no run is writing.
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """
@@ -29,6 +30,8 @@ def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: 
                 CROSS JOIN LATERAL jsonb_to_recordset(d.manifest) AS m(path text)
                 JOIN ranked t ON starts_with(m.path, t.folder || '/')
                 WHERE d.run_date = %(date)s
+                UNION ALL
+                SELECT t.table_name, t.run_id FROM control.published_days d JOIN ranked t ON t.run_id = d.run_id WHERE d.run_date = %(date)s
             )
             SELECT r.table_name, r.run_id, r.folder FROM ranked r
             WHERE r.place > %(runs)s AND r.state <> 'committed' AND r.staged_at < now() - make_interval(days => %(days)s)

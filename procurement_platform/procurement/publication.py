@@ -19,7 +19,7 @@ from procurement_platform.procurement.coherence import SOURCES, DayState
 from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
 from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
-from procurement_platform.quality.crashes import RunLog
+from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import report_csv, with_crash
 from procurement_platform.quality.violations import VIOLATIONS
 
@@ -81,7 +81,11 @@ def publish_day(run: DayRun) -> PublishedDay:
 
 def settle(platform: Platform, day: PublishedDay) -> list[str]:
     """Brings the stable paths up to a published day; returns those that were mended."""
-    return platform.days.settle(day, (orders_folder(day.run_date), exceptions_folder(day.run_date)))
+    return [*_settle_orders(platform, day), *platform.days.settle(day, exceptions_folder(day.run_date))]
+
+
+def _settle_orders(platform: Platform, day: PublishedDay) -> list[str]:
+    return platform.days.link(day, orders_folder(day.run_date), _csv_folder(day.run_id))
 
 
 def report_crash(run: DayRun) -> None:
@@ -90,18 +94,28 @@ def report_crash(run: DayRun) -> None:
 
 
 def show_crash(platform: Platform, run_date: dt.date) -> bool:
-    """Brings a day's report up to how its last run ended: with the crash's line, or without. Returns whether there is one."""
+    """Brings a day's stable files up to its published row and its report up to how its last run ended: with the crash's line, or without.
+
+    Returns whether there is such a line.
+    """
     crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
     day = platform.days.get(DOMAIN, run_date)
     stable = f"{exceptions_folder(run_date)}/exceptions.csv"
     if crash is not None:
         published = next((platform.days.read(f) for f in day.manifest if f.stable == stable), None) if day else None
-        platform.lake.write(stable, with_crash(published, crash))
+        platform.lake.write(stable, with_crash(published, crash, showing=shows(day, crash)))
+        if day is not None:  # the run may have been killed right after it published
+            _settle_orders(platform, day)
     elif day is not None:
         settle(platform, day)
     else:
         platform.lake.remove(stable)
     return crash is not None
+
+
+def shows(day: PublishedDay | None, crash: Crash) -> bool:
+    """Whether the run that crashed had published the day by then."""
+    return day is not None and day.run_id == crash.run_id
 
 
 def supplier_file_name(supplier_id: str) -> str:
@@ -117,7 +131,8 @@ def _supplier_files(run: DayRun) -> list[ManifestFile]:
     )
     check_supplier_orders(orders)
     folder = orders_folder(run.run_date)
-    run.platform.registry.stage("published_day", run.run_date, run.run_id, (f"{folder}/{run.run_id}/csv",))
+    own_folder = f"{folder}/{_csv_folder(run.run_id)}"
+    run.platform.registry.stage("published_day", run.run_date, run.run_id, (own_folder,))
     files = []
     stable: set[str] = set()
     for supplier, lines in groupby(zip(orders["supplier_id"].to_pylist(), cells(orders.select(ORDER_COLUMNS)), strict=True), itemgetter(0)):
@@ -126,8 +141,13 @@ def _supplier_files(run: DayRun) -> list[ManifestFile]:
         if name in stable:
             raise ProcurementError(f"two suppliers' files would be named {name}: rename supplier {supplier} in the reference")
         stable.add(name)
-        files.append((f"{folder}/{run.run_id}/csv/{name}", f"{folder}/{name}", csv_of_cells(ORDER_COLUMNS, own), len(own)))
+        files.append((f"{own_folder}/{name}", f"{folder}/{name}", csv_of_cells(ORDER_COLUMNS, own), len(own)))
     return run.platform.days.put_all(files)
+
+
+def _csv_folder(run_id: str) -> str:
+    """Where a run's supplier files lie, below the stable folder."""
+    return f"{run_id}/csv"
 
 
 def _report_file(run: DayRun, run_id: str, rows: int) -> ManifestFile:

@@ -9,10 +9,11 @@ import dagster as dg
 
 from procurement_platform.dayrun import INTERRUPTS
 from procurement_platform.definitions import defs
-from procurement_platform.errors import DayBusy
+from procurement_platform.errors import DayBusy, ProcurementError
 from procurement_platform.event_storage import kept_instance
 from procurement_platform.instance import prepare_dagster_home
-from procurement_platform.platform import platform_for
+from procurement_platform.lake.days import PublishedDay
+from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.endings import JOB, failure_of
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.service import DayResult
@@ -40,7 +41,16 @@ def run_day(
     )
     error = None if result.success else _why(result)
     seconds = time.monotonic() - start
-    return DayResult(run_date, result.run_id, error, seconds, platform.days.get(DOMAIN, run_date) if error is None else None)
+    return DayResult(run_date, result.run_id, error, seconds, _published(platform, run_date, result.run_id))
+
+
+def _published(platform: Platform, run_date: dt.date, run_id: str) -> PublishedDay | None:
+    """The day, where this run has published it: one that fails may have done so before."""
+    try:
+        day = platform.days.get(DOMAIN, run_date)
+    except ProcurementError:  # the database went away: why the run failed is the news
+        return None
+    return day if day is not None and day.run_id == run_id else None
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -14,7 +14,7 @@ from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash
+from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash, shows
 from procurement_platform.procurement.reference.tables import MARKETS, SUPPLIERS
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
@@ -26,7 +26,7 @@ Rows = Iterator[dict[str, object]]
 
 @dataclass(frozen=True)
 class DayResult:
-    """How a day's run ended. `error` is one line where it failed; `seconds` is wall time."""
+    """How a day's run ended: `error` is one line where it failed, `published` the day if this run has published it, `seconds` wall time."""
 
     run_date: dt.date
     run_id: str
@@ -168,7 +168,7 @@ def exceptions(platform: Platform, run_date: dt.date) -> Rows:
         stable = f"{exceptions_folder(run_date)}/exceptions.csv"
         report = next(file for file in day.manifest if file.stable == stable)
         rows = pq.read_table(platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS)).to_pylist()
-    line = crash_row(crash) if crash else None
+    line = crash_row(crash, showing=shows(day, crash)) if crash else None
     for row in rows:
         if line is not None and (str(row["rule"]), str(row["severity"])) > (str(line["rule"]), str(line["severity"])):
             yield line

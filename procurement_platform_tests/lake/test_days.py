@@ -60,8 +60,8 @@ def test_nothing_is_published_when_the_lock_is_gone(days: Days) -> None:
 
 
 def test_the_stable_path_holds_exactly_the_manifest(days: Days, lake: Lake) -> None:
-    days.settle(published(days, "run-1", s1=b"1", s2=b"2"), [FOLDER])
-    mended = days.settle(published(days, "run-2", s2=b"2", s3=b"3"), [FOLDER])
+    days.settle(published(days, "run-1", s1=b"1", s2=b"2"), FOLDER)
+    mended = days.settle(published(days, "run-2", s2=b"2", s3=b"3"), FOLDER)
     assert lake.files(FOLDER) == ["s2.csv", "s3.csv"]
     assert sorted(mended) == [f"{FOLDER}/s1.csv", f"{FOLDER}/s3.csv"]
     assert lake.folders(FOLDER) == ["run-1", "run-2"]
@@ -70,11 +70,40 @@ def test_the_stable_path_holds_exactly_the_manifest(days: Days, lake: Lake) -> N
 @pytest.mark.parametrize("damage", [b"", b"X", b"longer than it was"])
 def test_a_damaged_stable_file_is_mended_from_the_manifest(days: Days, lake: Lake, damage: bytes) -> None:
     day = published(days, "run-1", s1=b"1")
-    days.settle(day, [FOLDER])
+    days.settle(day, FOLDER)
     lake.write(f"{FOLDER}/s1.csv", damage)
-    assert days.settle(day, [FOLDER]) == [f"{FOLDER}/s1.csv"]
+    assert days.settle(day, FOLDER) == [f"{FOLDER}/s1.csv"]
     assert lake.read(f"{FOLDER}/s1.csv") == b"1"
-    assert days.settle(day, [FOLDER]) == []
+    assert days.settle(day, FOLDER) == []
+
+
+def test_linked_files_are_the_manifests_of_that_folder_alone(days: Days, lake: Lake) -> None:
+    made = [*files(days, "run-1", s1=b"1"), days.put("logs/run-1/report.csv", "logs/report.csv", b"r", 1)]
+    day = days.publish("shop", DAY, "run-1", {}, made, {}, allowed)
+    assert days.link(day, FOLDER, "run-1/csv") == [f"{FOLDER}/s1.csv"]
+    assert lake.read(f"{FOLDER}/s1.csv") == b"1"
+    assert not lake.exists("logs/report.csv")
+    assert days.settle(day, "logs") == ["logs/report.csv"]
+    assert lake.read("logs/report.csv") == b"r"
+    assert days.link(day, FOLDER, "run-1/csv") == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"X", b"longer than it was"])
+def test_a_damaged_stable_file_is_a_link_again_and_the_runs_copy_stays(days: Days, lake: Lake, damage: bytes) -> None:
+    day = published(days, "run-1", s1=b"1")
+    days.link(day, FOLDER, "run-1/csv")
+    lake.write(f"{FOLDER}/s1.csv", damage)  # as an editor does: beside it, then over it
+    assert days.link(day, FOLDER, "run-1/csv") == [f"{FOLDER}/s1.csv"]
+    assert lake.read(f"{FOLDER}/s1.csv") == b"1"
+
+
+def test_a_runs_copy_that_somebody_wrote_into_is_noticed_and_not_switched_to(days: Days, lake: Lake) -> None:
+    days.link(published(days, "run-1", s1=b"1"), FOLDER, "run-1/csv")
+    day = published(days, "run-2", s1=b"2")
+    lake.write(f"{FOLDER}/run-2/csv/s1.csv", b"3")
+    with pytest.raises(InputGone, match=r"run-2/csv/s1\.csv is not what was published"):
+        days.link(day, FOLDER, "run-2/csv")
+    assert lake.read(f"{FOLDER}/s1.csv") == b"1"
 
 
 def test_a_published_file_that_changed_or_went_away_is_never_handed_out(days: Days, lake: Lake) -> None:

@@ -60,6 +60,19 @@ def test_a_file_that_a_published_day_names_keeps_its_folder(publisher: Publisher
 
 
 @pytest.mark.usefixtures("five_runs")
+def test_the_folder_that_stable_links_lead_to_stays_also_where_it_has_no_file(publisher: Publisher, database: Database, lake: Lake) -> None:
+    days = Days(database, lake)
+    publisher.registry.stage("published_day", DAY, "run-2", (f"{FOLDER}/run-2/csv",))
+    day = days.publish("shop", DAY, "run-2", {}, [], {}, allowed)
+    days.link(day, FOLDER, "run-2/csv")
+    with database.transaction() as connection:
+        connection.execute("UPDATE control.table_runs SET staged_at = now() - interval '40 days'")
+    remove_old_runs(database, lake, DAY, days=30, runs=0)
+    assert lake.folders(FOLDER) == ["run-2", "run-4"]
+    assert lake.exists(f"{FOLDER}/.current")
+
+
+@pytest.mark.usefixtures("five_runs")
 def test_a_kill_between_folder_and_row_is_healed(publisher: Publisher, database: Database, lake: Lake) -> None:
     lake.remove_folder(f"{FOLDER}/run-1")
     remove_old_runs(database, lake, DAY, days=30, runs=2)

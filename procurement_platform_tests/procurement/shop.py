@@ -140,9 +140,9 @@ class Shop:
         return self.platform.lake.read(f"logs/exceptions/date={day}/exceptions.csv").decode()
 
     def csvs(self, day: dt.date = DAY) -> dict[str, str]:
-        """The suppliers' files at their stable paths."""
-        folder = publication.orders_folder(day)
-        return {name: self.platform.lake.read(f"{folder}/{name}").decode() for name in self.platform.lake.files(folder)}
+        """The suppliers' files at their stable paths, as one who opens them finds them."""
+        folder = Path(self.platform.lake.path(publication.orders_folder(day)))
+        return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*")) if path.is_file()}
 
     def ledger(self, day: dt.date = DAY) -> dict[tuple[str, str, str], LedgerFile]:
         """(feed, file name, state) → the ledger's row."""

@@ -19,12 +19,13 @@ from procurement_platform.procurement import service
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
 KILLS = int(os.environ.get("PROCUREMENT_TEST_KILLS", "8"))
+SWITCH_KILLS = 4
 STEPS = ("reference", "intake", "aggregated_orders", "net_demand", "supplier_orders", "exceptions", "published_day")
 CHILD = """
 import os, signal, sys
 from procurement_platform.project import PACKAGE
 
-package, limit, step = str(PACKAGE) + os.sep, int(sys.argv[1]), sys.argv[2]
+limit, step, package = int(sys.argv[1]), sys.argv[2], str(PACKAGE / sys.argv[4])
 lines = 0
 
 def count(frame, event, argument):
@@ -53,11 +54,13 @@ finally:
 """
 
 
-def kill_at(shop: Shop, *, line: int = 0, step: str = "") -> int:
-    """Runs the day in a process that is killed at a line or a step; returns how many lines it ran where it was not killed."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(line), step, DAY.isoformat()], capture_output=True, text=True, timeout=100, check=False
-    )
+def kill_at(shop: Shop, *, line: int = 0, step: str = "", within: str = "") -> int:
+    """Runs the day in a process that is killed at a step, or at a line, counted in modules of the package whose paths begin with `within`.
+
+    Returns how many lines it ran where it was not killed.
+    """
+    command = [sys.executable, "-c", CHILD, str(line), step, DAY.isoformat(), within]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     if done.returncode == -signal.SIGKILL:
         return 0
     assert done.returncode == 0, done.stderr
@@ -86,11 +89,15 @@ class Day:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.published: dict[str, object] = {}
+        self.stable: dict[str, dict[str, str]] = {}
         for state in ("after", "before"):
             self.send(state)
             shop.run()
             self.published[state] = self.seen()
+            self.stable[state] = shop.csvs()
         assert self.published["after"] != self.published["before"]
+        assert set(self.stable["after"]) != set(self.stable["before"])
+        assert self.stable["after"]["S1.csv"] != self.stable["before"]["S1.csv"]
 
     def send(self, state: str) -> None:
         """Puts the files of a state into the inbox: a corrected file, a second one that repeats and contradicts, stock that changed."""
@@ -118,7 +125,11 @@ def day(shop: Shop) -> Day:
 
 
 def check(day: Day, state: str, before: str) -> None:
-    """After a kill: buyers see the old day or the new one, whole; the next run publishes the new one, and the crash is known."""
+    """After a kill: buyers see the old day or the new one, whole; the next run publishes the new one, and the crash is known.
+
+    They do so also in the stable folder, before any command has looked.
+    """
+    assert day.shop.csvs() in (day.stable[before], day.stable[state])
     seen = day.seen()
     assert seen in (day.published[before], day.published[state])
     deadline = time.monotonic() + 10
@@ -126,7 +137,7 @@ def check(day: Day, state: str, before: str) -> None:
         threading.Event().wait(0.05)
     assert left == []
     day.shop.run()
-    assert day.seen() == day.published[state]
+    assert (day.seen(), day.shop.csvs()) == (day.published[state], day.stable[state])
     assert "PIPELINE_CRASH" not in day.shop.report()
 
 
@@ -154,6 +165,26 @@ def test_a_run_killed_between_any_two_lines_heals(day: Day) -> None:
         # Not the very last ones: how many lines a run takes differs a little from run to run.
         assert kill_at(day.shop, line=chosen.randrange(1, lines * 9 // 10)) == 0
         check(day, state, before)
+
+
+@pytest.mark.timeout(600)
+def test_a_run_killed_while_the_stable_files_are_switched_shows_one_day_and_what_looks_next_brings_the_other(day: Day) -> None:
+    day.send("after")
+    lines = kill_at(day.shop, line=10**9, within="lake/stable.py")
+    states = ("before", "after")
+    found = set()
+    for number in range(SWITCH_KILLS):
+        state, before = states[number % 2], states[(number + 1) % 2]
+        day.send(state)
+        assert kill_at(day.shop, line=1 + number * (lines - 3) // (SWITCH_KILLS - 1), within="lake/stable.py") == 0
+        found.add(day.shop.csvs() == day.stable[state])
+        assert day.shop.csvs() in (day.stable[before], day.stable[state])
+        assert day.seen() == day.published[state], "it was published before"
+        [crash] = [row for row in service.exceptions(day.shop.platform, DAY) if row["rule"] == "PIPELINE_CRASH"]
+        assert "It had published the day by then: all of it shows." in str(crash["message"])
+        assert str(crash["message"]) in day.shop.report()
+        assert day.shop.csvs() == day.stable[state]
+    assert found == {True, False}
 
 
 def test_settled_files_are_mended_by_the_next_run_after_a_kill_while_they_are_written(day: Day) -> None:

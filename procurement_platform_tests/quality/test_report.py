@@ -38,21 +38,28 @@ def test_the_report_is_csv_with_the_columns_of_a_violation() -> None:
 
 
 def test_a_crash_alone_makes_a_report() -> None:
-    assert rules_of(with_crash(None, CRASH)) == ["PIPELINE_CRASH"]
+    assert rules_of(with_crash(None, CRASH, showing=False)) == ["PIPELINE_CRASH"]
 
 
 def test_a_crash_line_tells_the_step_and_the_cause_and_no_run_or_clock() -> None:
-    message = str(crash_row(CRASH)["message"])
+    message = str(crash_row(CRASH, showing=False)["message"])
     assert message.startswith("The day's last run crashed at net_demand: the disk is full. ")
     assert "run-1" not in message
     assert "00:00" not in message
 
 
+def test_a_crash_line_tells_whether_the_run_had_published_the_day() -> None:
+    hidden, shown = (str(crash_row(CRASH, showing=showing)["message"]) for showing in (False, True))
+    assert "Nothing of it shows; what was published before stays. Mend the cause" in hidden
+    assert "It had published the day by then: all of it shows. Mend the cause" in shown
+    assert "Nothing" not in shown
+
+
 @given(st.lists(st.sampled_from([r for r in RULES if r.name != "PIPELINE_CRASH"]), max_size=8))
 def test_a_crash_line_takes_its_place_in_the_order_and_is_there_once(rules: list[object]) -> None:
     rows = sorted((violation(r.name, r.severity) for r in rules), key=lambda r: (str(r["rule"]), str(r["severity"])))  # type: ignore[attr-defined]
-    once = with_crash(report_csv(rows), CRASH)
+    once = with_crash(report_csv(rows), CRASH, showing=False)
     found = rules_of(once)
     assert found == sorted(found)
     assert found.count("PIPELINE_CRASH") == 1
-    assert with_crash(once, CRASH) == once
+    assert with_crash(once, CRASH, showing=False) == once

@@ -87,8 +87,7 @@ class _Pass:
         try:
             self._rows()
             rows = self._lines.rows + self._quarantine.rows
-            if not rows and self._contract.without_rows:
-                raise InvalidFile(f"has columns and no rows, {self._contract.without_rows}")
+            self._has_rows(rows)
             self._has_own_market()
             lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
         except BaseException:
@@ -113,6 +112,10 @@ class _Pass:
             notes=self._checker.notes,
             seconds=self._seconds,
         )
+
+    def _has_rows(self, rows: int) -> None:
+        if not rows and self._contract.without_rows:
+            raise InvalidFile(f"has columns and no rows, {self._contract.without_rows}")
 
     def _has_own_market(self) -> None:
         """Rows that name no market, or cannot be read at all, say nothing about whose file it is."""

@@ -51,6 +51,7 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
 
 def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[str, object]:
     from procurement_platform.cli.output import Shown
+    from procurement_platform.cli.run import left_out
     from procurement_platform.errors import DayBusy
     from procurement_platform.procurement import service
 
@@ -61,8 +62,9 @@ def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[st
     except DayBusy as busy:
         return line | {"state": "busy", "message": str(busy)}
     line["seconds"] = Shown(f"{result.seconds:.1f}")
+    line["message"] = left_out(result.growing) if result.growing else ""
     if result.error is not None or result.published is None:
-        return line | {"state": "failed", "message": result.error or ""}
+        return line | {"state": "failed", "message": ". ".join(filter(None, (result.error, line["message"])))}
     rows = {file.stable.rsplit("/", 1)[-1]: file.rows for file in result.published.manifest}
     return line | {"state": "succeeded", "exceptions": rows.pop("exceptions.csv", 0), "orders": sum(rows.values())}
 

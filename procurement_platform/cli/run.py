@@ -4,6 +4,7 @@ import datetime as dt
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,8 @@ def run(
             simulate_days(platform, run_date, run_date)
         with steps(f"Running {run_date}") as on_step:
             result = service.run_day(settings(), run_date, refresh_reference=refresh_reference, on_step=on_step)
+        if result.growing:
+            say(f"{left_out(result.growing)}. Once they are whole: procurement run {run_date}", "yellow")
         if result.error is not None:
             say(f"error: {run_date} failed: {result.error}", "red")
             shown = (
@@ -54,6 +57,11 @@ def run(
             raise typer.Exit(1)
         print_day(platform, run_date, result.seconds)
         _say_what_follows(platform, run_date)
+
+
+def left_out(growing: Sequence[str]) -> str:
+    """Files that a run did not take, in words."""
+    return f"Left out, because they are still being written: {', '.join(growing)}"
 
 
 def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:

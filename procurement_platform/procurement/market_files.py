@@ -70,7 +70,7 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
     for feed in FEEDS:
         found = scan(platform.lake.path("inbox"), feed.name, run_date, 0)
         lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
-        lines += [_waiting(feed.name, run_date, file, in_use) for file in lying if not seen.has(file)]
+        lines += [_waiting(platform, feed.name, run_date, file, in_use) for file in lying if not seen.has(file)]
     have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
     for each in expected(platform, run_date):
         if (each.feed, each.market) not in have:
@@ -100,13 +100,15 @@ def expected(platform: Platform, run_date: dt.date) -> list[Expected]:
     ]
 
 
-def _waiting(feed: str, run_date: dt.date, file: FoundFile | UnfitFile, in_use: dict[tuple[str, str], str]) -> FileLine:
+def _waiting(platform: Platform, feed: str, run_date: dt.date, file: FoundFile | UnfitFile, in_use: dict[tuple[str, str], str]) -> FileLine:
     """A file in the inbox that no run has seen as it is now."""
     if isinstance(file, UnfitFile):
         return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
     before = in_use.get((feed, file.identity.name))
     if not is_readable(file.path):
         note = "in the inbox, and cannot be read: give the platform read access"
+    elif (seconds := (dt.datetime.now(dt.UTC) - file.modified_at).total_seconds()) < platform.settings.settle_seconds:
+        note = f"in the inbox, written to {max(seconds, 0):.1f} s ago; the next run takes it once it does not change any more"
     elif before is not None:
         note = f"in the inbox; the next run takes it in place of the {before} in use"
     else:

@@ -14,6 +14,7 @@ from procurement_platform.event_storage import kept_instance
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.platform import Platform, platform_for
+from procurement_platform.procurement.assets.intake import GROWING
 from procurement_platform.procurement.endings import JOB, failure_of
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.service import DayResult
@@ -41,7 +42,14 @@ def run_day(
     )
     error = None if result.success else _why(result)
     seconds = time.monotonic() - start
-    return DayResult(run_date, result.run_id, error, seconds, _published(platform, run_date, result.run_id))
+    return DayResult(run_date, result.run_id, error, seconds, _published(platform, run_date, result.run_id), _growing(result))
+
+
+def _growing(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
+    """What the intake left out, as it told the event log."""
+    made = [event.materialization for event in result.all_events if event.is_step_materialization]
+    told = [value for each in made if isinstance(value := each.metadata.get(GROWING), dg.JsonMetadataValue)]
+    return tuple(str(name) for value in told if isinstance(value.data, list) for name in value.data)
 
 
 def _published(platform: Platform, run_date: dt.date, run_id: str) -> PublishedDay | None:

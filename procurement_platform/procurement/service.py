@@ -33,6 +33,7 @@ class DayResult:
     error: str | None
     seconds: float
     published: PublishedDay | None
+    growing: tuple[str, ...] = ()  # feed and name of files that were left out, because they were still being written
 
     @property
     def succeeded(self) -> bool:

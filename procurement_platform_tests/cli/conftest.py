@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,3 +121,25 @@ def quick(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An empty home for days that are simulated by the test: files need not settle."""
     monkeypatch.setenv("PROCUREMENT_SETTLE_SECONDS", "0")
     return Settings(_env_file=None)
+
+
+@pytest.fixture
+def growing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A market's file of DAY that somebody is writing to all the time, as long as the test runs."""
+    monkeypatch.setenv("PROCUREMENT_SETTLE_SECONDS", "0.5")
+    path = home.home / "lake" / "inbox" / "orders" / DAY / "DE.csv"
+    path.parent.mkdir(parents=True)
+    over = threading.Event()
+
+    def write() -> None:
+        with path.open("a") as file:
+            while not over.wait(0.02):
+                file.write("1,DE,A,1,1,2025-12-20T12:00:00Z\n")
+                file.flush()
+
+    path.write_text("order_id,market,sku,quantity,unit_price,ordered_at\n")
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield path
+    over.set()
+    thread.join()

@@ -1,6 +1,7 @@
 """`procurement backfill`: every day is tried, and the account says how each ended."""
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,12 @@ def test_a_failed_day_does_not_stop_the_others(procurement: Procurement, quick: 
     assert (again.code, states(again.out)) == (0, {"2025-12-21": "succeeded"})
     for day in (FIRST, "2025-12-21", LAST):
         assert procurement("orders", day, "--format", "json").json
+
+
+def test_a_file_that_is_still_being_written_is_named_beside_its_day(procurement: Procurement, growing: Path) -> None:
+    done = procurement("backfill", FIRST, FIRST)
+    assert (done.code, states(done.out)) == (0, {FIRST: "succeeded"})
+    assert "still being written: orders DE.csv" in " ".join(done.out.split())
 
 
 def test_the_counts_are_those_of_the_day(procurement: Procurement, quick: Settings) -> None:

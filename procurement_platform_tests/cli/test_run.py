@@ -88,6 +88,17 @@ def test_an_interrupted_run_is_exit_code_130_and_recorded(
     assert procurement("run", DAY).code == 0
 
 
+def test_a_file_that_is_still_being_written_is_left_out_and_that_is_said(procurement: Procurement, growing: Path) -> None:
+    done = procurement("run", DAY)
+    assert done.code == 0, done.err
+    told = f"Left out, because they are still being written: orders DE.csv. Once they are whole: procurement run {DAY}"
+    assert done.err.splitlines().count(told) == 1
+    listed = procurement("files", DAY, "--format", "json").json
+    (line,) = [each for each in listed if each["file"] == "DE.csv"]
+    assert line["state"] == "waiting"
+    assert "s ago; the next run takes it once it does not change any more" in line["note"]
+
+
 def test_a_failed_day_says_why_and_that_nothing_of_it_shows(procurement: Procurement, quick: Settings, database: Database) -> None:
     with database.transaction() as connection:
         connection.execute("ALTER TABLE control.published_days RENAME TO away")

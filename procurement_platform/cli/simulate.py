@@ -1,6 +1,7 @@
 """`procurement simulate`: market files as real markets would send them."""
 
 import datetime as dt
+from os.path import lexists
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -34,14 +35,21 @@ def simulate(
     ] = "typical",
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="Also for days that have files of a market: those of the same name are replaced, the others stay."),
+        typer.Option(
+            "--replace",
+            help="Also for days that have files of a market (those of the same name are replaced, the others stay), and also, where "
+            "more is asked for than there is, in place of reference tables of your own.",
+        ),
     ] = False,
 ) -> None:
     """Write the market files of a day, or of each day of a range, into the inbox. No run is started.
 
     Reads the reference tables (an empty database gets the sample set), the inbox and the file ledger: where a day has files that no
     simulation wrote, nothing is written. Writes {LAKE}/inbox/{orders,stock}/{DATE}/, and what it wrote into {LAKE}/inbox/_simulated/.
-    Asked for more markets or products than there are, it makes a larger reference set: only in place of the sample or another made one.
+
+    Asked for more markets or products than there are, it makes a larger reference set and replaces the reference tables by it: only in
+    place of the sample or another made one, else it refuses (`--replace` overrides that). Files of an earlier simulation of the day that
+    nobody changed are removed first; those that a run received and that are not written again are withdrawn, which is said.
     """
     from procurement_platform.cli import session
 
@@ -68,12 +76,15 @@ def simulate_days(  # noqa: PLR0913 -- options, all by name
         ProcurementError: a day has files that a market sent, and they are not to be replaced.
     """
     from procurement_platform.cli.output import say, steps
+    from procurement_platform.procurement.simulator.again import clear, settle
     from procurement_platform.procurement.simulator.files import WrittenFile
     from procurement_platform.procurement.simulator.simulate import days
     from procurement_platform.procurement.simulator.simulate import simulate as write_days
 
-    _check(platform, days(first, last), replace=replace)
-    reference = _reference(platform, skus, markets)
+    dates = days(first, last)
+    _check(platform, dates, replace=replace)
+    reference = _reference(platform, skus, markets, replace=replace)
+    before = [path for day in dates for path in clear(platform.lake, day)]
     told: set[str] = set()
     with steps("Simulating" if first == last else f"Simulating {first} to {last}") as on_step:
 
@@ -96,12 +107,24 @@ def simulate_days(  # noqa: PLR0913 -- options, all by name
             progress=progress,
         )
     say(f"{len(report.files):,} files with {report.rows:,} rows are in {platform.lake.path('inbox')}")
+    _say_of([path for path in before if not lexists(platform.lake.path("inbox", path))], "removed from the inbox")
+    withdrawn = [path for day in dates for path in settle(platform, day)]
+    _say_of(withdrawn, "withdrawn, since a run had received them (the days count without them once they are run again)")
     if report.lines:
         say("What is wrong with them, on purpose:")
     for line in report.lines[:TOLD_FAULTS]:
         say(f"  {line}")
     if len(report.lines) > TOLD_FAULTS:
         say(f"  … and {len(report.lines) - TOLD_FAULTS:,} more")
+
+
+def _say_of(paths: "Sequence[str]", what: str) -> None:
+    """What became of the files of an earlier simulation that this one did not write again."""
+    from procurement_platform.cli.output import say
+
+    if paths:
+        more = f" and {len(paths) - TOLD_FILES:,} more" if len(paths) > TOLD_FILES else ""
+        say(f"{len(paths):,} files of an earlier simulation are {what}: {', '.join(paths[:TOLD_FILES])}{more}")
 
 
 def _check(platform: "Platform", days: "Sequence[dt.date]", *, replace: bool) -> None:
@@ -120,11 +143,11 @@ def _check(platform: "Platform", days: "Sequence[dt.date]", *, replace: bool) ->
         )
 
 
-def _reference(platform: "Platform", skus: int | None, markets: int | None) -> "Mapping[str, pa.Table]":
+def _reference(platform: "Platform", skus: int | None, markets: int | None, *, replace: bool) -> "Mapping[str, pa.Table]":
     """The reference tables; made larger where more is asked for than they have."""
     from procurement_platform.cli.output import say
     from procurement_platform.procurement.reference.sample import ensure_sample
-    from procurement_platform.procurement.simulator.reference_set import load_made_reference
+    from procurement_platform.procurement.simulator.reference_set import is_made, load_made_reference
 
     ensure_sample(platform.database)
     tables = _read(platform)
@@ -134,8 +157,11 @@ def _reference(platform: "Platform", skus: int | None, markets: int | None) -> "
     # A few in a hundred products are not active on a given day.
     products = max(rows["products"], (skus or 0) + (skus or 0) // 20 + 10)
     suppliers = max(rows["suppliers"], products // SKUS_PER_SUPPLIER)
-    made = load_made_reference(platform.database, max(rows["markets"], markets or 0), products, suppliers)
-    say(f"made a larger reference set: {', '.join(f'{change.after:,} {name}' for name, change in made.changes.items())}")
+    own = not is_made(tables)
+    made = load_made_reference(platform.database, max(rows["markets"], markets or 0), products, suppliers, replace=replace)
+    what = "your own reference tables" if own else "the sample, or made-up, reference tables"
+    sizes = ", ".join(f"{change.after:,} {name} (before: {change.before:,})" for name, change in made.changes.items())
+    say(f"Replaced {what} by a larger made-up set: {sizes}", "yellow")
     return _read(platform)
 
 

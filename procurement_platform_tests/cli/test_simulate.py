@@ -88,13 +88,13 @@ def test_more_than_there_is_makes_a_larger_reference_set_once(procurement: Procu
 
     done = procurement("simulate", DAY, "--orders", 500, "--markets", 12, "--skus", 900, "--faults", "none")
     assert done.code == 0, done.err
-    assert done.err.startswith("made a larger reference set: 12 markets, ")
+    assert done.err.startswith("Replaced the sample, or made-up, reference tables by a larger made-up set: 12 markets (before: 8), ")
     made = sizes()
     assert made[0] == 12
     assert made[1] >= 900
     assert len(bytes_of(home.home)) == 24
     again = procurement("simulate", "2025-12-21", "--orders", 500, "--markets", 12, "--skus", 900, "--faults", "none")
-    assert "made a larger" not in again.err
+    assert "Replaced" not in again.err
     assert sizes() == made
 
 
@@ -104,8 +104,30 @@ def test_reference_data_of_ones_own_is_never_replaced(procurement: Procurement, 
     suppliers.write_text(suppliers.read_text().replace("SUP-001,", "SUP-001,My own ", 1))
     assert procurement("reference", "load", tmp_path / "own").code == 0
     error = procurement("simulate", DAY, "--markets", 12).error
-    assert "reference data of its own" in error
+    assert "reference data of its own (8 markets and 500 products)" in error
+    assert "or give your tables up with --replace" in error
     assert not (home.home / "lake" / "inbox").exists()
+    with database.transaction() as connection:
+        assert connection.execute("SELECT count(*) FROM reference.suppliers WHERE name LIKE 'My own %'").fetchone() == (1,)
+    done = procurement("simulate", DAY, "--markets", 12, "--orders", 100, "--replace")
+    assert done.code == 0, done.err
+    assert done.err.startswith("Replaced your own reference tables by a larger made-up set: 12 markets (before: 8), ")
+
+
+def test_a_smaller_simulation_of_the_same_day_leaves_nothing_of_the_larger(procurement: Procurement, home: Settings) -> None:
+    procurement("simulate", DAY, "--orders", 100, "--faults", "hostile")
+    before = bytes_of(home.home)
+    changed = home.home / "lake" / "inbox" / "orders" / DAY / "notes.txt"
+    changed.write_text("not of the simulator")
+    done = procurement("simulate", DAY, "--orders", 100, "--markets", 3, "--faults", "none", "--replace")
+    assert done.code == 0, done.err
+    after = bytes_of(home.home)
+    assert len(after) == 7
+    assert f"orders/{DAY}/notes.txt" in after
+    gone = len(before.keys() - after.keys())
+    assert any(line.endswith(" more") and line.startswith(f"{gone} files of an earlier") for line in done.err.splitlines()), done.err
+    again = procurement("simulate", DAY, "--orders", 100, "--markets", 3, "--faults", "none", "--replace")
+    assert "earlier simulation" not in again.err
 
 
 def test_a_range_that_ends_before_it_begins_is_an_error(procurement: Procurement, home: Settings) -> None:

@@ -4,7 +4,7 @@ The same sizes give the same tables. `procurement/sample/` is `make_reference(8,
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from random import Random
@@ -57,24 +57,26 @@ def make_reference(markets: int, products: int, suppliers: int) -> dict[str, pa.
     return {table.name: _table(table, rows[table.name]) for table in REFERENCE_TABLES}
 
 
-def load_made_reference(database: Database, markets: int, products: int, suppliers: int) -> LoadReport:
-    """Load a set of these sizes in place of an empty, the sample, or another made one; never in place of somebody's own.
+def load_made_reference(database: Database, markets: int, products: int, suppliers: int, *, replace: bool = False) -> LoadReport:
+    """Load a set of these sizes in place of an empty, the sample, or another made one; of somebody's own only to `replace` it.
 
     Raises:
         ConfigurationError: the database holds reference data that was not made here.
     """
     with database.connect() as connection:
         present = read_tables(connection)
-    if not is_made(present):
+    if not replace and not is_made(present):
+        had = f"{present['markets'].num_rows:,} markets and {present['products'].num_rows:,} products"
         raise ConfigurationError(
-            "the database holds reference data of its own, which a made-up set would replace; simulate with a PROCUREMENT_HOME of its own"
+            f"the database holds reference data of its own ({had}), which a made-up set would replace: ask for fewer --markets and --skus, "
+            "no more than are active, simulate with a PROCUREMENT_HOME of its own, or give your tables up with --replace"
         )
     with TemporaryDirectory(prefix="procurement-reference-") as folder:
         write_csv_files(make_reference(markets, products, suppliers), Path(folder))
         return load_reference(database, Path(folder))
 
 
-def is_made(tables: dict[str, pa.Table]) -> bool:
+def is_made(tables: Mapping[str, pa.Table]) -> bool:
     """Whether the tables are all empty, or exactly a set that `make_reference` makes."""
     sizes = [tables[name].num_rows for name in ("markets", "products", "suppliers")]
     if not any(table.num_rows for table in tables.values()):

@@ -35,13 +35,13 @@ def sent_by_markets(lake: Lake, ledger: Ledger, days: Sequence[dt.date]) -> list
         recorded[known.run_date].append(known)
     found = set()
     for day in days:
-        own = _noted(lake, day)
+        own = noted(lake, day)
         for feed in FEEDS:
             there = scan(lake.path("inbox"), feed.name, day, 0)
             lying: list[FoundFile | UnfitFile] = [*there.files, *there.unfit, *there.replaced]
             for file in lying:
                 path = f"{feed.name}/{day.isoformat()}/{Path(file.path).name}"
-                if path not in own or _sha256(lake, path) not in own[path]:
+                if path not in own or sha256_if_readable(lake, path) not in own[path]:
                     found.add(f"{feed.name}/{day.isoformat()}/{name_of(file)}")
         for known in recorded[day]:
             path = f"{known.feed}/{day.isoformat()}/{known.file_name}"
@@ -63,14 +63,15 @@ def sha256_of(lake: Lake, path: str) -> str:
     return digest.hexdigest()
 
 
-def _sha256(lake: Lake, path: str) -> str | None:
+def sha256_if_readable(lake: Lake, path: str) -> str | None:
+    """The hash of a file of the inbox, by its path relative to that; None where there is none that can be read."""
     try:
         return sha256_of(lake, f"inbox/{path}")
     except OSError:  # a folder, or a file that may not be read
         return None
 
 
-def _noted(lake: Lake, day: dt.date) -> dict[str, set[str]]:
+def noted(lake: Lake, day: dt.date) -> dict[str, set[str]]:
     """Path relative to the inbox → the hashes of what the simulator ever wrote there."""
     register = _register(day.isoformat())
     own: dict[str, set[str]] = defaultdict(set)

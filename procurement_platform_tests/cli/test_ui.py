@@ -1,6 +1,7 @@
 """`procurement ui`: what it refuses before Dagster starts, and the command it runs."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,55 @@ def test_a_port_that_is_taken_is_one_line(procurement: Procurement, home: Settin
     )
 
 
+def test_an_address_of_another_machine_is_told_apart(procurement: Procurement, home: Settings) -> None:
+    for host in ("192.0.2.1", "no-such-host.invalid"):
+        assert procurement("ui", "--host", host).error == (
+            f"{host} is no address of this machine: leave --host out, or give one of its own (0.0.0.0: all of them)"
+        )
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from procurement_platform.cli.ui import only_one
+with only_one(Path(sys.argv[1]), "http://127.0.0.1:3999"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_ui_of_a_home_is_refused_until_the_first_is_gone(
+    procurement: Procurement, own_home: Settings, started: list[Started], free_port: int
+) -> None:
+    own_home.dagster_home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", HOLDER, str(own_home.dagster_home / "ui.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert procurement("ui", "--port", free_port).error == (
+            f"this home has a UI that runs: http://127.0.0.1:3999 (process {holder.pid}). Use that one, or end it first; "
+            "another home is another PROCUREMENT_HOME"
+        )
+        assert started == []
+        holder.kill()
+    assert procurement("ui", "--port", free_port).code == 0
+    assert len(started) == 1
+
+
+def test_the_ui_is_named_ready_once_it_answers(
+    procurement: Procurement, own_home: Settings, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    def supervise(_: Sequence[str], __: Mapping[str, str], ___: Path | None, look: Callable[[], object]) -> int:
+        look()
+        with socket.create_server(("127.0.0.1", free_port)):
+            look()
+            look()
+        return 0
+
+    monkeypatch.setattr("procurement_platform.supervise.supervise", supervise)
+    assert procurement("ui", "--port", free_port).err.splitlines()[1:] == [f"The UI is ready: http://127.0.0.1:{free_port}"]
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
     calls: list[Started] = []
@@ -56,7 +106,7 @@ def test_dagster_is_started_with_everything_set(
     done = procurement("ui", "--port", free_port)
     log = own_home.dagster_home / "ui.log"
     assert done.err.splitlines() == [
-        f"The UI: http://127.0.0.1:{free_port}   (Ctrl-C ends it; its log: {log})",
+        f"Starting Dagster's UI and daemon (Ctrl-C ends them; their log: {log})",
         "2026-11-21 04:06:54 +0000 - dagster - ERROR - STEP_FAILURE",
     ]
     assert log.read_text() == SAID
@@ -73,7 +123,7 @@ def test_dagster_is_started_with_everything_set(
 
 def test_verbose_shows_all_that_dagster_says(procurement: Procurement, own_home: Settings, started: list[Started], free_port: int) -> None:
     done = procurement("ui", "--port", free_port, "--verbose")
-    assert done.err == f"The UI: http://127.0.0.1:{free_port}   (Ctrl-C ends it)\n"
+    assert done.err == "Starting Dagster's UI and daemon (Ctrl-C ends them)\n"
     assert "--log-level" not in started[0][0]
     assert not (own_home.dagster_home / "ui.log").exists()
 

@@ -12,7 +12,7 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.tables import ARROW_TYPES, Table
 from procurement_platform.procurement.coherence import IN_USE, DayState
-from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, rows_relation, stage
+from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, relation, rows_relation, stage
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
     AGGREGATED_ORDERS,
@@ -22,6 +22,7 @@ from procurement_platform.procurement.tables import (
     SUPPLIER_ORDER_ALLOCATIONS,
     SUPPLIER_ORDERS,
 )
+from procurement_platform.quality.violations import VIOLATIONS
 
 FILES_TYPES: dict[str, str] = {
     "feed": "varchar",
@@ -90,7 +91,12 @@ def make_supplier_orders(run: DayRun) -> Outcome:
     figures = _figures(
         run,
         "procurement/need_conservation",
-        {"net_demand": demand, "supplier_orders": made, "supplier_order_allocations": shares.relation},
+        {
+            "net_demand": demand,
+            "supplier_orders": made,
+            "supplier_order_allocations": shares.relation,
+            "violations": relation(VIOLATIONS, found.files),
+        },
     )
     _adds_up(figures)
     inputs = day.inputs(SUPPLIER_ORDERS.name)
@@ -157,8 +163,9 @@ def _adds_up(figures: Mapping[str, object]) -> None:
     )
     if need != allocated + unsupplied or ordered != allocated + surplus or wrong:
         raise PromiseBroken(
-            f"supplier_orders: {need} units are needed, {allocated} allocated and {unsupplied} without a supplier; {ordered} are ordered, "
-            f"{surplus} of them surplus; {wrong} orders are below their need or MOQ or not in whole packs. Nothing was committed"
+            f"supplier_orders: {need} units are needed, {allocated} allocated and {unsupplied} told as without a supplier; "
+            f"{ordered} are ordered, {surplus} of them surplus; {wrong} orders are below their need or MOQ or not in whole packs. "
+            "Nothing was committed"
         )
 
 

@@ -170,7 +170,8 @@ def test_every_unit_needed_is_allocated_or_reported(
     ordered = sum((order["quantity"] for order in orders), Decimal(0))
     assert need == allocated + unsupplied
     assert ordered == allocated + surplus
-    assert day.figures("need_conservation", "net_demand", "supplier_orders", "supplier_order_allocations") == {
+    day.relations["violations"] = day.relations["supplier_order_violations"]
+    assert day.figures("need_conservation", "net_demand", "supplier_orders", "supplier_order_allocations", "violations") == {
         "need": need, "allocated": allocated, "unsupplied": unsupplied, "ordered": ordered, "surplus": surplus, "orders_wrong": 0,
     }  # fmt: skip
     for order in orders:

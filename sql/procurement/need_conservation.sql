@@ -1,19 +1,17 @@
--- Nothing is lost between net demand and supplier orders. One row: need = allocated + unsupplied (needed of SKUs without an order), and
--- ordered = allocated + surplus. `orders_wrong` counts orders below need or MOQ, or not in whole packs, and SKUs ordered more than once.
+-- Nothing is lost between net demand, supplier orders and what was found wrong. One row: need = allocated + unsupplied (units of the
+-- NO_SUPPLIER violations that were found), and ordered = allocated + surplus. `orders_wrong` counts orders below need or MOQ, or not in
+-- whole packs, and SKUs ordered more than once.
 SELECT
   n.need,
   a.allocated,
-  n.unsupplied,
+  v.unsupplied,
   o.ordered,
   a.surplus,
   o.orders_wrong
-FROM (
-  SELECT
-    COALESCE(SUM(d.net_demand), CAST(0 AS decimal(38,3))) AS need,
-    COALESCE(SUM(CASE WHEN s.sku IS NULL THEN d.net_demand END), CAST(0 AS decimal(38,3))) AS unsupplied
-  FROM net_demand d
-  LEFT JOIN (SELECT DISTINCT sku FROM supplier_orders) s ON s.sku = d.sku
-) n
+FROM (SELECT COALESCE(SUM(net_demand), CAST(0 AS decimal(38,3))) AS need FROM net_demand) n
+CROSS JOIN (
+  SELECT COALESCE(SUM(units), CAST(0 AS decimal(38,3))) AS unsupplied FROM violations WHERE rule = 'NO_SUPPLIER'
+) v
 CROSS JOIN (
   SELECT
     COALESCE(SUM(CASE WHEN kind = 'net_demand' THEN quantity END), CAST(0 AS decimal(38,3))) AS allocated,

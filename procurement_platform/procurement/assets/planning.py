@@ -47,7 +47,10 @@ def aggregated_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
         spec(
             "net_demand",
             NET_DEMAND.doc,
-            ["aggregated_orders", "stock_lines", "quarantine", "reference_markets", "reference_planning_parameters"],
+            [
+                *("aggregated_orders", "stock_lines", "quarantine", "raw_stock"),
+                *("reference_markets", "reference_products", "reference_planning_parameters"),
+            ],
             SQL,
             NET_DEMAND,
         )
@@ -100,7 +103,7 @@ def _step(
                 more: dict[str, Any] = {}
                 if plot is not None and published.table.name == name:
                     more["plot"] = _largest(published, *plot)
-                yield table_result(day, published, outcome.lineage[published.table.name], **more)
+                yield table_result(day, published, **more)
             yield promise_result(name, outcome.promises["conservation"])
             for found in outcome.found:
                 yield from rule_results(day, name, rules, found)

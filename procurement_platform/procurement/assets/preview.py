@@ -1,7 +1,7 @@
 """What a materialisation shows of a table: its columns, where each comes from, its first rows, and a small plot."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
 
@@ -10,29 +10,27 @@ import pyarrow.parquet as pq
 
 from procurement_platform.csvs import cell
 from procurement_platform.engines.queries import Lineage
-from procurement_platform.lake.tables import Table
+from procurement_platform.lake.tables import Column
 
-SHOWN = 60  # characters of a cell
-# Relations of the SQL files that have another name as assets.
-ASSET_OF = {name: f"reference_{name}" for name in ("markets", "products", "suppliers", "supplier_products", "planning_parameters")}
+SHOWN, WHOLE = 60, 500  # characters of a cell: in a preview, and where it must be read to its end
+NO_ROWS = "*(no rows)*"
 
 
-def column_schema(table: Table) -> dg.TableSchema:
-    """The table's columns, with types and what they mean."""
+def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
+    """A table's columns, with types and what they mean."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(c.name, type=c.type, description=c.doc, constraints=dg.TableColumnConstraints(nullable=not c.required))
-            for c in table.columns
+            for c in columns
         ]
     )
 
 
 def column_lineage(lineage: Lineage) -> dg.TableColumnLineage:
-    """For each column the input columns it is computed from, read from the SQL file itself."""
+    """For each column the assets' columns it is computed from, read from the SQL file itself."""
     return dg.TableColumnLineage(
         deps_by_column={
-            column: [dg.TableColumnDep(asset_key=ASSET_OF.get(relation, relation), column_name=name) for relation, name in sources]
-            for column, sources in lineage.items()
+            column: [dg.TableColumnDep(asset_key=asset, column_name=name) for asset, name in sources] for column, sources in lineage.items()
         }
     )
 
@@ -40,22 +38,33 @@ def column_lineage(lineage: Lineage) -> dg.TableColumnLineage:
 def lineage_table(lineage: Lineage) -> dg.MetadataValue:
     """The same for people: Dagster's own UI shows column lineage in its paid edition only."""
     lines = [
-        f"| {column} | {', '.join(f'{ASSET_OF.get(relation, relation)}.{name}' for relation, name in sources) or '(constant)'} |"
+        f"| {column} | {', '.join(f'{asset}.{name}' for asset, name in sources) or '(no column of an asset)'} |"
         for column, sources in lineage.items()
     ]
     return dg.MetadataValue.md("\n".join(["| column | computed from |", "| --- | --- |", *lines]))
 
 
 def preview(files: Sequence[str], rows: int) -> dg.MetadataValue:
-    """The first rows as a Markdown table; cells are shortened and cannot break the table."""
-    if not files or not rows:
-        return dg.MetadataValue.md("*(no rows)*")
-    batch = next(pq.ParquetFile(files[0]).iter_batches(batch_size=rows), None)
-    if batch is None:
-        return dg.MetadataValue.md("*(no rows)*")
-    header = " | ".join(batch.schema.names)
-    lines = [" | ".join(_markdown(value) for value in row.values()) for row in batch.to_pylist()]
-    return dg.MetadataValue.md("\n".join([f"| {header} |", "|" + " --- |" * len(batch.schema.names), *(f"| {line} |" for line in lines)]))
+    """The first rows of Parquet files of one schema as a Markdown table."""
+    names: list[str] = []
+    first: list[dict[str, object]] = []
+    for file in files:
+        if len(first) >= rows:
+            break
+        with pq.ParquetFile(file) as parquet:
+            names = parquet.schema_arrow.names
+            for batch in parquet.iter_batches(batch_size=rows - len(first)):
+                first += batch.to_pylist()
+                break
+    return rows_table(names, (row.values() for row in first))
+
+
+def rows_table(columns: Sequence[str], rows: Iterable[Iterable[object]], most: int = SHOWN) -> dg.MetadataValue:
+    """Rows as a Markdown table; cells are shortened and cannot break the table."""
+    lines = [f"| {' | '.join(_markdown(value, most) for value in row)} |" for row in rows]
+    if not lines:
+        return dg.MetadataValue.md(NO_ROWS)
+    return dg.MetadataValue.md("\n".join([f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns), *lines]))
 
 
 def bars(title: str, values: Sequence[tuple[str, Decimal]]) -> dg.MetadataValue:
@@ -78,7 +87,7 @@ def bars(title: str, values: Sequence[tuple[str, Decimal]]) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})")
 
 
-def _markdown(value: object) -> str:
+def _markdown(value: object, most: int) -> str:
     text = " ".join(cell(value).split())
-    text = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
     return escape(text, quote=False).replace("|", "\\|").replace("`", "\\`")

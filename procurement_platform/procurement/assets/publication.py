@@ -7,12 +7,20 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.lake.tables import Column
 from procurement_platform.procurement import publication
 from procurement_platform.procurement.assets.day import crash_is_recorded
-from procurement_platform.procurement.assets.preview import column_schema, preview
-from procurement_platform.procurement.assets.shared import Event, check_spec, spec
+from procurement_platform.procurement.assets.preview import WHOLE, column_schema, preview, rows_table
+from procurement_platform.procurement.assets.shared import Event, check_spec, lineage_metadata, spec
 from procurement_platform.procurement.endings import CRASH_CHECK
 from procurement_platform.quality.violations import VIOLATIONS
+
+MANIFEST = (
+    Column("file", "varchar", "The file's stable path below the lake's root.", required=True),
+    Column("rows", "bigint", "Its rows, without the header.", required=True),
+    Column("bytes", "bigint", "Its size.", required=True),
+    Column("sha256", "varchar", "SHA-256 of its bytes.", required=True),
+)
 
 
 @dg.multi_asset(
@@ -21,8 +29,11 @@ from procurement_platform.quality.violations import VIOLATIONS
         spec(
             "exceptions",
             "The day's report: what was wrong, how grave it is, and who must mend it.",
-            ["order_lines", "stock_lines", "net_demand", "supplier_orders"],
-            frozenset({"csv"}),
+            [
+                *("raw_orders", "raw_stock", "order_lines", "stock_lines", "quarantine"),
+                *("net_demand", "supplier_orders", "reference_markets"),
+            ],
+            frozenset({"sql", "csv"}),
             VIOLATIONS,
         )
     ],
@@ -41,10 +52,11 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
             asset_key="exceptions",
             metadata={
                 "dagster/row_count": report.rows,
-                "dagster/column_schema": column_schema(VIOLATIONS),
+                "dagster/column_schema": column_schema(VIOLATIONS.columns),
                 "path": dg.MetadataValue.path(f"/{report.stable}"),
                 "preview": preview([kept], day.platform.settings.preview_rows),
                 "lines per rule": dg.MetadataValue.json(dict(sorted(rules.items()))),
+                **lineage_metadata(day, "exceptions"),
             },
             data_version=dg.DataVersion(report.sha256[:32]),
         )
@@ -59,6 +71,7 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
             "The day as buyers see it: one row names the run of every table and every CSV file with its SHA-256.",
             ["supplier_orders", "supplier_order_allocations", "exceptions", "quarantine"],
             frozenset({"csv", "postgres"}),
+            columns=MANIFEST,
         )
     ],
     hooks={crash_is_recorded},
@@ -67,13 +80,17 @@ def published_day(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Makes the day visible to buyers."""
     with day.step("published_day"):
         published = publication.publish_day(day)
-        lines = "\n".join(f"| /{f.stable} | {f.rows} | {f.sha256[:16]}… |" for f in published.manifest)
+        files = [(f"/{f.stable}", f.rows, f.bytes, f.sha256) for f in published.manifest]
+        names = [column.name for column in MANIFEST]
         yield dg.MaterializeResult(
             asset_key="published_day",
             metadata={
-                "dagster/row_count": sum(f.rows for f in published.manifest),
+                "dagster/row_count": len(files),
+                "dagster/column_schema": column_schema(MANIFEST),
+                "rows in the files": sum(f.rows for f in published.manifest),
                 "path": dg.MetadataValue.path(f"/{publication.orders_folder(day.run_date)}/"),
-                "manifest": dg.MetadataValue.md(f"| file | rows | SHA-256 |\n| --- | --- | --- |\n{lines}"),
+                "preview": rows_table(names, files[: day.platform.settings.preview_rows]),
+                "manifest": rows_table(names, files, most=WHOLE),
                 "runs": dg.MetadataValue.json(dict(published.tables)),
             },
             data_version=dg.DataVersion(published.run_id),

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.procurement.assets.day import crash_is_recorded
-from procurement_platform.procurement.assets.preview import preview
+from procurement_platform.procurement.assets.preview import column_schema, preview
 from procurement_platform.procurement.assets.shared import Event, spec
 from procurement_platform.procurement.reference.pins import pin, relations
-from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
+from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES
 
 
 class ReferenceConfig(dg.Config):
@@ -22,7 +22,12 @@ class ReferenceConfig(dg.Config):
 @dg.multi_asset(
     name="reference",
     specs=[
-        spec(f"reference_{table.name}", f"{table.doc} The version pinned for the day.", kinds=frozenset({"postgres", "parquet"}))
+        spec(
+            f"reference_{table.name}",
+            f"{table.doc} The version pinned for the day.",
+            kinds=frozenset({"postgres", "parquet"}),
+            columns=table.columns,
+        )
         for table in REFERENCE_TABLES
     ],
     hooks={crash_is_recorded},
@@ -37,6 +42,7 @@ def reference(day: dg.ResourceParam[DayRun], config: ReferenceConfig) -> Iterato
             yield dg.MaterializeResult(
                 asset_key=f"reference_{name}",
                 metadata={
+                    "dagster/column_schema": column_schema(BY_NAME[name].columns),
                     "dagster/row_count": pq.read_metadata(path).num_rows,
                     "path": dg.MetadataValue.path(f"/{pinned.path}"),
                     "version": pinned.version,

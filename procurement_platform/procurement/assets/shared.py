@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.engines.queries import Lineage
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.publish import Published
-from procurement_platform.lake.tables import Table
+from procurement_platform.lake.tables import Column, Table
 from procurement_platform.partitions import daily
+from procurement_platform.procurement.assets.lineage import MADE, column_sources
 from procurement_platform.procurement.assets.preview import column_lineage, column_schema, lineage_table, preview
 from procurement_platform.procurement.derive import Found, Outcome
 from procurement_platform.quality.rules import Rule
@@ -24,11 +24,18 @@ CONSERVATION = "conservation"
 Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
-def spec(key: str, doc: str, deps: Sequence[str] = (), kinds: frozenset[str] = frozenset(), table: Table | None = None) -> dg.AssetSpec:
-    """An asset of the domain: partitioned by run date, owned, described, due every day."""
-    metadata: dict[str, Any] = {}
+def spec(
+    key: str,
+    doc: str,
+    deps: Sequence[str] = (),
+    kinds: frozenset[str] = frozenset(),
+    table: Table | None = None,
+    columns: Sequence[Column] = (),
+) -> dg.AssetSpec:
+    """An asset of the domain: partitioned by run date, owned, described, due every day. `columns` are those of one that is no table."""
+    metadata: dict[str, Any] = {"dagster/column_schema": column_schema(table.columns if table is not None else columns)}
     if table is not None:
-        metadata = {"dagster/column_schema": column_schema(table), "dagster/table_name": table.name, "folder": f"/{table.location}/"}
+        metadata |= {"dagster/table_name": table.name, "folder": f"/{table.location}/"}
     return dg.AssetSpec(
         key,
         deps=list(deps),
@@ -88,19 +95,24 @@ def promise_result(asset: str, figures: Mapping[str, object]) -> dg.AssetCheckRe
     )
 
 
-def table_result(run: DayRun, published: Published, lineage: Lineage | None = None, **more: Any) -> dg.MaterializeResult[Any]:
-    """What a materialisation of a table shows: rows, path, schema, lineage, a preview."""
+def lineage_metadata(run: DayRun, asset: str) -> dict[str, Any]:
+    """Which assets' columns each column of an asset that SQL makes is computed from."""
+    lineage = column_sources(run.platform.query, MADE[asset])
+    return {"dagster/column_lineage": column_lineage(lineage), "column lineage": lineage_table(lineage)}
+
+
+def table_result(run: DayRun, published: Published, **more: Any) -> dg.MaterializeResult[Any]:
+    """What a materialisation of a table shows: rows, path, schema, lineage where SQL made it, a preview."""
     table = published.table
     metadata: dict[str, Any] = {
         "dagster/row_count": published.rows,
-        "dagster/column_schema": column_schema(table),
+        "dagster/column_schema": column_schema(table.columns),
         "path": dg.MetadataValue.path(f"/{published.folder}/{run.run_id}/"),
         "preview": preview(published.files, run.platform.settings.preview_rows),
         **more,
     }
-    if lineage is not None:
-        metadata["dagster/column_lineage"] = column_lineage(lineage)
-        metadata["column lineage"] = lineage_table(lineage)
+    if table.name in MADE:
+        metadata |= lineage_metadata(run, table.name)
     return dg.MaterializeResult(asset_key=table.name, metadata=metadata, data_version=dg.DataVersion(published.content_hash[:32]))
 
 

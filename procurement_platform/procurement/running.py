@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import dagster as dg
+import psycopg
 
 from procurement_platform.dayrun import INTERRUPTS
 from procurement_platform.definitions import defs
@@ -56,7 +57,7 @@ def _published(platform: Platform, run_date: dt.date, run_id: str) -> PublishedD
     """The day, where this run has published it: one that fails may have done so before."""
     try:
         day = platform.days.get(DOMAIN, run_date)
-    except ProcurementError:  # the database went away: why the run failed is the news
+    except (ProcurementError, psycopg.Error):  # something with the database: why the run failed is the news
         return None
     return day if day is not None and day.run_id == run_id else None
 

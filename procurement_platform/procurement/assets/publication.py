@@ -13,6 +13,7 @@ from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import WHOLE, column_schema, preview, rows_table
 from procurement_platform.procurement.assets.shared import Event, check_spec, lineage_metadata, spec
 from procurement_platform.procurement.endings import CRASH_CHECK
+from procurement_platform.procurement.reference.pins import refreshed
 from procurement_platform.quality.violations import VIOLATIONS
 
 MANIFEST = (
@@ -92,6 +93,7 @@ def published_day(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
                 "preview": rows_table(names, files[: day.platform.settings.preview_rows]),
                 "manifest": rows_table(names, files, most=WHOLE),
                 "runs": dg.MetadataValue.json(dict(published.tables)),
+                "reference tables newer than at the first run": ", ".join(refreshed(day.platform, day.run_date)) or "none",
             },
             data_version=dg.DataVersion(published.run_id),
         )

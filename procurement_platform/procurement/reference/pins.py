@@ -71,6 +71,11 @@ def pinned(platform: Platform, run_date: dt.date) -> dict[str, Pin]:
     return {row[0]: Pin(row[0], row[1], version_path(row[0], row[1]), row[2], row[3]) for row in rows}
 
 
+def refreshed(platform: Platform, run_date: dt.date) -> list[str]:
+    """The reference tables whose version is not that of the day's first run, because a run was asked to refresh them."""
+    return [name for name, pin in pinned(platform, run_date).items() if pin.refreshed]
+
+
 def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation]:
     """The pinned tables as inputs of queries.
 

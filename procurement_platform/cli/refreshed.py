@@ -1,0 +1,17 @@
+"""What is said on standard error of a day that was refreshed: its results are not those of the reference of its first run."""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procurement_platform.platform import Platform
+
+
+def say_if_refreshed(platform: "Platform", run_date: dt.date) -> None:
+    """Names the reference tables that `--refresh-reference` took newer versions of."""
+    from procurement_platform.cli.output import say
+    from procurement_platform.procurement.reference.pins import refreshed
+
+    tables = refreshed(platform, run_date)
+    if tables:
+        say(f"Reference tables newer than at the day's first run: {', '.join(tables)}")

@@ -1,0 +1,35 @@
+"""A day run with a refreshed reference says so where people look; its report stays a function of files, versions and settings."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from procurement_platform.platform import Platform
+from procurement_platform.settings import Settings
+from procurement_platform_tests.cli.conftest import DAY, Procurement
+from procurement_platform_tests.procurement.shop import Shop, order
+
+SAID = "Reference tables newer than at the day's first run: supplier_products\n"
+
+
+@pytest.fixture
+def published(home: Settings) -> Iterator[Shop]:
+    shop = Shop(Platform(home.model_copy(update={"settle_seconds": 0.0})))
+    shop.load()
+    shop.put("orders", "DE", [order("1", "A", 4)])
+    shop.all_counted()
+    shop.run()
+    shop.load({"supplier_products": "supplier_id,sku,unit_price\nS2,A,1\n"})
+    yield shop
+    shop.platform.close()
+
+
+def test_exceptions_say_so_in_the_table_alone_and_only_once_it_was_asked_for(published: Shop, procurement: Procurement) -> None:
+    published.run()
+    assert SAID not in procurement("exceptions", DAY).err
+    report = published.report()
+    published.run(refresh=True)
+    assert SAID in procurement("exceptions", DAY).err
+    assert SAID not in procurement("exceptions", DAY, "--format", "csv").err
+    assert published.report() == report
+    assert procurement("exceptions", DAY, "--format", "csv").out == report

@@ -27,7 +27,7 @@ def commands_page() -> str:
         FROM_CODE,
         "",
         "Results go to standard output; progress, notes and errors go to standard error. Exit codes: 0 done, 1 an error or a failed day",
-        "(one line says which), 2 wrong usage, 130 interrupted. Every setting is an environment variable: see [settings](settings.md).",
+        "(one line says which), 2 wrong usage, 130 interrupted, 141 nobody reads the output any more. Every setting is an environment variable: see [settings](settings.md).",
         "",
         "Before the sub-command: `--debug` shows where in the code an error arose, `--version` shows the version.",
     ]

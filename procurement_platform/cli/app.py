@@ -1,8 +1,9 @@
 """The command's entry: its sub-commands, and the one place where errors become a line and an exit code.
 
-Exit codes: 0 done; 1 an error or a failed day; 2 wrong usage; 130 interrupted.
+Exit codes: 0 done; 1 an error or a failed day; 2 wrong usage; 130 interrupted; 141 nobody reads the output any more (`| head`).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from procurement_platform.cli import (
 from procurement_platform.errors import ProcurementError
 
 MAX_PROBLEMS = 50
+NOBODY_READS = 141  # what shells make of SIGPIPE
 
 app = typer.Typer(
     name="procurement",
@@ -106,7 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
     _State.debug = False
     try:
-        command().main(args=arguments, prog_name="procurement")
+        try:
+            command().main(args=arguments, prog_name="procurement")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _end_quietly()
+    except SystemExit as end:
+        # What writes tables, and what calls commands, each make an exit of their own of it.
+        if isinstance(end.__context__, BrokenPipeError):
+            _end_quietly()
+        raise
     except ProcurementError as problem:
         if _State.debug:
             raise
@@ -120,6 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _complain(f"{type(problem).__name__}: {problem} (a fault of the program: run again with --debug to see where)")
     sys.exit(1)
+
+
+def _end_quietly() -> None:
+    """Ends where the reader of the output went away, which is no error; what is still buffered goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    sys.exit(NOBODY_READS)
 
 
 def _complain(text: str, problems: Sequence[str] = ()) -> None:

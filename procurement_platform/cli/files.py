@@ -38,7 +38,7 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     from procurement_platform.settings import settings
 
     run_date = date or settings().default_run_date()
-    with session.platform() as platform:
+    with session.platform(reading=True) as platform:
         lines = [asdict(line) for line in market_files(platform, run_date)]
     if form == "table":  # enough to tell them apart, and `files withdraw` takes it
         lines = [line | {"file_id": str(line["file_id"])[:SHORT_ID]} for line in lines]
@@ -63,6 +63,6 @@ def withdraw(
     from procurement_platform.cli.output import say
     from procurement_platform.procurement import handing_in
 
-    with session.platform() as platform:
+    with session.platform(reading=True) as platform:
         withdrawn = handing_in.withdraw(platform, file, why, parse_date(date) if date else None, feed)
     say(f"withdrawn: {withdrawn}. Run the day again to do without it.")

@@ -24,10 +24,12 @@ def orders(
 ) -> None:
     """Show the supplier orders of a published day.
 
-    Reads the day that buyers see, and the suppliers it was run with. Writes nothing. The table rounds amounts to the currency's minor
+    Reads the day that buyers see, and the suppliers it was run with. Writes nothing, save that a killed run is recorded as one; a day that
+    is not up to date is said to be, on standard error. The table rounds amounts to the currency's minor
     unit; csv and json have them exact. Suppliers whose orders come to less than their min_order_value are named: it is not applied.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.behind import say_if_behind
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.money import with_money
     from procurement_platform.cli.output import out, say, show, show_table
@@ -38,9 +40,10 @@ def orders(
     run_date = date or settings().default_run_date()
     columns = [column.name for column in SUPPLIER_ORDERS.columns]
     of = f" from {supplier}" if supplier else ""
-    with session.platform() as platform:
+    with session.platform(reading=True) as platform:
         lines = list(service.orders(platform, run_date, supplier))
         notes = below_minimum(platform, run_date, lines) if form == "table" else []
+        say_if_behind(platform, run_date)
     hidden = ("run_date", "supplier_id") if supplier else ("run_date",)
     view = View(spare=SPARE)
     shown = with_money(lines) if form == "table" else lines

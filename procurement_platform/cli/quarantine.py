@@ -19,11 +19,16 @@ def quarantine(
     market: Annotated[str | None, typer.Option("--market", metavar="MARKET", help="Only this market's.")] = None,
     form: FormatOption = "table",
 ) -> None:
-    """Show the rows of a published day that were rejected: file, row number, what is wrong with each, and the row as it was sent.
+    """Show the rows of a published day that were rejected: file, row number, what is wrong with each, and the row.
 
-    Reads the day that buyers see. Writes nothing. The table has the first 50 rows; csv and json have them all, each whole.
+    Reads the day that buyers see. Writes nothing, save that a killed run is recorded as one; a day that
+    is not up to date is said to be, on standard error. The table has the first 50 rows; csv and json have them all, each whole.
+
+    A row is shown as it was sent, its columns by the names of the file. Of CONFLICTING_ORDER it is put together again from the accepted
+    values: the contract's names and types, without columns that the contract does not have.
     """
     from procurement_platform.cli import session
+    from procurement_platform.cli.behind import say_if_behind
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
     from procurement_platform.inbox.quarantine import QUARANTINE
@@ -32,12 +37,13 @@ def quarantine(
 
     run_date = date or settings().default_run_date()
     columns = [column.name for column in QUARANTINE.columns]
-    with session.platform() as platform:
+    with session.platform(reading=True) as platform:
         rows: Iterable[Mapping[str, object]] = service.quarantine(platform, run_date, feed, market)
         if form == "table":
             columns, rows = list(TABLE_COLUMNS), _shortened(rows)
         what = " ".join(part for part in (feed, "rows", f"from {market}" if market else None) if part)
         show(rows, columns, form, title=f"Rejected {what} of {run_date}", view=View(("reasons", "row"), SPARE), most=MOST)
+        say_if_behind(platform, run_date)
 
 
 def _shortened(rows: Iterable[Mapping[str, object]]) -> Iterator[dict[str, object]]:

@@ -46,6 +46,13 @@ def stale_after(platform: Platform, run_date: dt.date, now: dt.datetime) -> list
     return _look(platform, [date for date in _following(platform, run_date) if date in times], now)
 
 
+def stale_day(platform: Platform, run_date: dt.date, now: dt.datetime) -> StaleDay | None:
+    """Why a published day must be run again; None where it must not, or never was published. Files that may still grow count, too."""
+    if platform.days.get(DOMAIN, run_date) is None:
+        return None
+    return next(iter(_look(platform, [run_date], now + dt.timedelta(seconds=platform.settings.settle_seconds))), None)
+
+
 def _window(platform: Platform) -> tuple[dt.date, dt.date]:
     last = platform.settings.today()
     return max(last - dt.timedelta(days=platform.settings.late_window_days), platform.settings.start_date), last

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import typer
 from procurement_platform.cli import app as app_module
 from procurement_platform.cli.app import app, main
 from procurement_platform.errors import DayBusy, ReferenceError_
-from procurement_platform_tests.cli.conftest import Procurement
+from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay
 from procurement_platform_tests.docs_pages import commands
 
 HEAVY = ("dagster", "polars", "pyarrow", "duckdb", "psycopg", "pyiceberg", "sqlglot", "sqlalchemy", "pydantic_settings", "fsspec", "numpy")
@@ -156,3 +157,22 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
     )
     assert done.stdout == "n\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_goes_away_is_no_error(ran_day: RanDay, form: str) -> None:
+    script = f"{shlex.quote(sys.executable)} -c 'from procurement_platform.cli import main; main()' demand {DAY} --format {form}"
+    done = subprocess.run(["bash", "-c", f"{script} | true; echo ${{PIPESTATUS[0]}}"], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@pytest.mark.parametrize("command", ["orders", "demand", "exceptions", "quarantine", "files"])
+def test_a_command_that_only_reads_begins_no_home(
+    procurement: Procurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "nothing"))
+    assert procurement(command, DAY).error == (
+        f"no home here: {tmp_path / 'nothing'} has no data. Name the one you mean by PROCUREMENT_HOME, or begin one here: "
+        "procurement run, simulate or put"
+    )
+    assert not (tmp_path / "nothing").exists()

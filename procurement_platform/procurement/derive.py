@@ -14,7 +14,6 @@ from pyarrow import csv
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
-from procurement_platform.engines.queries import Lineage
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.publish import Published, content_hash
 from procurement_platform.lake.tables import Table
@@ -47,11 +46,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Staged:
-    """A query's result in the run's folder, not committed: its files, and which input columns each column is made of."""
+    """A query's result in the run's folder, not committed."""
 
     table: Table
     files: tuple[str, ...]
-    lineage: Lineage
 
     @property
     def relation(self) -> Relation:
@@ -65,7 +63,6 @@ class Outcome:
     tables: tuple[Published, ...]
     found: tuple[Found, ...] = ()
     promises: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    lineage: Mapping[str, Lineage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,7 @@ def stage(run: DayRun, table: Table, relations: Mapping[str, Relation]) -> Stage
     target = f"{folder}/part-0.parquet"
     query = run.platform.query(f"{run.domain}/{table.name}")
     rows = engine.write(query, relations, target, table.sql_types, {"run_date": run.run_date})
-    lineage = query.lineage({name: r.columns for name, r in relations.items()})
-    staged = Staged(table, (target,) if rows else (), lineage)
+    staged = Staged(table, (target,) if rows else ())
     if table.key and staged.files:
         counted = engine.rows(run.platform.query(f"{run.domain}/{table.name}_repeated"), {table.name: staged.relation}, {})
         if repeated := counted[0]["keys"]:

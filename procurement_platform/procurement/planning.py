@@ -46,7 +46,7 @@ def make_aggregated_orders(run: DayRun) -> Outcome:
     _agree(AGGREGATED_ORDERS, figures, "line_rows", "aggregated_rows")
     _agree(AGGREGATED_ORDERS, figures, "line_quantity", "aggregated_quantity")
     published = commit(run, AGGREGATED_ORDERS, staged.files, day.inputs(AGGREGATED_ORDERS.name))
-    return Outcome((published,), promises={"conservation": figures}, lineage={"aggregated_orders": staged.lineage})
+    return Outcome((published,), promises={"conservation": figures})
 
 
 def make_net_demand(run: DayRun) -> Outcome:
@@ -72,7 +72,7 @@ def make_net_demand(run: DayRun) -> Outcome:
     inputs = day.inputs(NET_DEMAND.name)
     published = commit(run, NET_DEMAND, staged.files, inputs)
     keep(run, found, inputs)
-    return Outcome((published,), (found,), {"conservation": figures}, {"net_demand": staged.lineage})
+    return Outcome((published,), (found,), {"conservation": figures})
 
 
 def make_supplier_orders(run: DayRun) -> Outcome:
@@ -102,8 +102,7 @@ def make_supplier_orders(run: DayRun) -> Outcome:
     inputs = day.inputs(SUPPLIER_ORDERS.name)
     published = (commit(run, SUPPLIER_ORDERS, orders.files, inputs), commit(run, SUPPLIER_ORDER_ALLOCATIONS, shares.files, inputs))
     keep(run, found, inputs)
-    lineage = {"supplier_orders": orders.lineage, "supplier_order_allocations": shares.lineage}
-    return Outcome(published, (found,), {"conservation": figures}, lineage)
+    return Outcome(published, (found,), {"conservation": figures})
 
 
 def reference(run: DayRun) -> dict[str, Relation]:

@@ -29,6 +29,7 @@ def exceptions(
     from procurement_platform.cli.behind import say_if_behind
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
+    from procurement_platform.cli.refreshed import say_if_refreshed
     from procurement_platform.procurement import service
     from procurement_platform.quality.violations import VIOLATIONS
     from procurement_platform.settings import settings
@@ -44,6 +45,8 @@ def exceptions(
             if form == "table":
                 found, columns = sorted(found, key=gravity), list(TABLE_COLUMNS)
             show(found, columns, form, title=f"Exceptions of {run_date}", view=View(("message",), SPARE))
+            if form == "table":
+                say_if_refreshed(platform, run_date)
             say_if_behind(platform, run_date, crash=False)  # the report has its line of it
 
 

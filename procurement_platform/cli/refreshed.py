@@ -15,3 +15,16 @@ def say_if_refreshed(platform: "Platform", run_date: dt.date) -> None:
     tables = refreshed(platform, run_date)
     if tables:
         say(f"Reference tables newer than at the day's first run: {', '.join(tables)}")
+
+
+def say_if_reference_is_newer(platform: "Platform", run_date: dt.date) -> None:
+    """Names the reference tables that were changed since the day's first run pinned them, and what takes them in."""
+    from procurement_platform.cli.output import say
+    from procurement_platform.procurement.reference.pins import newer
+
+    tables = newer(platform, run_date)
+    if tables:
+        say(
+            f"Reference tables that are newer now than those this day was run with: {', '.join(tables)}. "
+            f"procurement run {run_date} --refresh-reference takes them"
+        )

@@ -67,10 +67,11 @@ def left_out(growing: Sequence[str]) -> str:
 def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
     """Names reference tables that were refreshed, and published days whose orders were compared with what this day was before."""
     from procurement_platform.cli.output import say
-    from procurement_platform.cli.refreshed import say_if_refreshed
+    from procurement_platform.cli.refreshed import say_if_reference_is_newer, say_if_refreshed
     from procurement_platform.procurement.stale import stale_after
 
     say_if_refreshed(platform, run_date)
+    say_if_reference_is_newer(platform, run_date)
     stale = stale_after(platform, run_date, dt.datetime.now(dt.UTC))
     if stale:
         days = f"{stale[0].run_date} {stale[-1].run_date}"

@@ -33,3 +33,16 @@ def test_exceptions_say_so_in_the_table_alone_and_only_once_it_was_asked_for(pub
     assert SAID not in procurement("exceptions", DAY, "--format", "csv").err
     assert published.report() == report
     assert procurement("exceptions", DAY, "--format", "csv").out == report
+
+
+def test_a_run_names_tables_that_are_newer_than_the_days_and_what_takes_them(published: Shop, procurement: Procurement) -> None:
+    newer = (
+        "Reference tables that are newer now than those this day was run with: supplier_products. "
+        f"procurement run {DAY} --refresh-reference takes them"
+    )
+    done = procurement("run", DAY)
+    assert done.code == 0, done.err
+    assert newer in done.err.splitlines()
+    done = procurement("run", DAY, "--refresh-reference")
+    assert SAID in done.err
+    assert newer not in done.err.splitlines()

@@ -76,6 +76,17 @@ def refreshed(platform: Platform, run_date: dt.date) -> list[str]:
     return [name for name, pin in pinned(platform, run_date).items() if pin.refreshed]
 
 
+def newer(platform: Platform, run_date: dt.date) -> list[str]:
+    """The tables whose rows are not those that are pinned for a day any more."""
+    pins = pinned(platform, run_date)
+    connection = platform.database.connect()
+    try:
+        tables = read_tables(connection)
+    finally:
+        connection.close()
+    return [name for name, table in tables.items() if name in pins and pins[name].version != content_version(table)]
+
+
 def relations(platform: Platform, pins: Mapping[str, Pin]) -> dict[str, Relation]:
     """The pinned tables as inputs of queries.
 

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.engines.queries import Lineage
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.publish import Published
 from procurement_platform.lake.tables import Column, Table
@@ -22,6 +23,7 @@ NINE_HOURS = dt.timedelta(hours=9)
 OWNERS = ["team:procurement-data"]
 CONSERVATION = "conservation"
 Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
+_lineage: dict[str, Lineage] = {}  # of the SQL files alone: the same for every run of a process
 
 
 def spec(
@@ -97,7 +99,9 @@ def promise_result(asset: str, figures: Mapping[str, object]) -> dg.AssetCheckRe
 
 def lineage_metadata(run: DayRun, asset: str) -> dict[str, Any]:
     """Which assets' columns each column of an asset that SQL makes is computed from."""
-    lineage = column_sources(run.platform.query, MADE[asset])
+    if asset not in _lineage:
+        _lineage[asset] = column_sources(run.platform.query, MADE[asset])
+    lineage = _lineage[asset]
     return {"dagster/column_lineage": column_lineage(lineage), "column lineage": lineage_table(lineage)}
 
 

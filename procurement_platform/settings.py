@@ -43,10 +43,12 @@ class Settings(BaseSettings):
         Path("./var"), description="The folder under which the platform writes everything: `lake/`, `postgres/`, `dagster/`."
     )
     profile: Literal["embedded", "cluster"] = Field(
-        "embedded", description="Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL) or `cluster`."
+        "embedded",
+        description="Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL); `cluster` is not available yet.",
     )
     lake: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
-        None, description="URL of the lake's root folder. Default: `lake/` under the home."
+        None,
+        description="Root folder of the lake, a path or `file://` URL: a local disk in this version. Default: `lake/` under the home.",
     )
     database_url: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="URL of a PostgreSQL server (15 or later). Default: the embedded one of the home."
@@ -61,14 +63,22 @@ class Settings(BaseSettings):
     hdfs_base_url: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None,
         validation_alias=AliasChoices("HDFS_BASE_URL", "hdfs_base_url"),
-        description="WebHDFS address of the NameNode (cluster profile).",
+        description="WebHDFS address of the NameNode (cluster profile: not in this version).",
     )
-    hdfs_user: str = Field("root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="HDFS user (cluster profile).")
+    hdfs_user: str = Field(
+        "root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="HDFS user (cluster profile: not in this version)."
+    )
     trino_host: str = Field(
-        "localhost", validation_alias=AliasChoices("TRINO_HOST", "trino_host"), description="Trino's host (cluster profile)."
+        "localhost",
+        validation_alias=AliasChoices("TRINO_HOST", "trino_host"),
+        description="Trino's host (cluster profile: not in this version).",
     )
     trino_port: int = Field(
-        8080, ge=1, le=65535, validation_alias=AliasChoices("TRINO_PORT", "trino_port"), description="Trino's port (cluster profile)."
+        8080,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("TRINO_PORT", "trino_port"),
+        description="Trino's port (cluster profile: not in this version).",
     )
 
     settle_seconds: float = Field(

@@ -3,7 +3,7 @@
 import datetime as dt
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,6 +15,7 @@ from procurement_platform.procurement.reference.read import CODES, MAX_CODE
 from procurement_platform.procurement.reference.tables import MAX_TEXT, REFERENCE_TABLES, ReferenceColumn, ReferenceTable
 from procurement_platform.project import CHECKOUT
 from procurement_platform.settings import Settings, variable
+from procurement_platform_tests.market_files_page import market_files_page
 
 FROM_CODE = "<!-- Written from the code by `make docs`; edit the code. -->"
 
@@ -27,7 +28,8 @@ def commands_page() -> str:
         FROM_CODE,
         "",
         "Results go to standard output; progress, notes and errors go to standard error. Exit codes: 0 done, 1 an error or a failed day",
-        "(one line says which), 2 wrong usage, 130 interrupted, 141 nobody reads the output any more. Every setting is an environment variable: see [settings](settings.md).",
+        "(one line says which), 2 wrong usage, 130 interrupted, 141 nobody reads the output any more. Every setting",
+        "is an environment variable: see [settings](settings.md).",
         "",
         "Before the sub-command: `--debug` shows where in the code an error arose, `--version` shows the version.",
     ]
@@ -78,7 +80,10 @@ def settings_page() -> str:
         "",
         "Settings come from the environment, then from `.env` in the folder a command is started in. `procurement env` prints them as they",
         "are; `procurement doctor` says which are set, and names those it does not know. A malformed one stops every command with a line",
-        "that names it; an empty one is one that is not set.",
+        "that names it (of the addresses in `PROCUREMENT_ALERT_URLS`, the sensor that sends alerts finds out); an empty one is not set.",
+        "",
+        "The profile `cluster`, and with it `HDFS_BASE_URL`, `HDFS_USER`, `TRINO_HOST` and `TRINO_PORT`, is not available in this version:",
+        "they are read and change nothing.",
         "",
         "| variable | kind | default | meaning |",
         "|---|---|---|---|",
@@ -196,7 +201,12 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"docs/commands.md": commands_page, "docs/settings.md": settings_page, "docs/reference.md": reference_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands_page,
+    "docs/settings.md": settings_page,
+    "docs/reference.md": reference_page,
+    "docs/market-files.md": lambda: market_files_page(FROM_CODE),
+}
 
 if __name__ == "__main__":
     for path, page in PAGES.items():

@@ -1,5 +1,6 @@
 """The documentation is current, whole, and its links lead somewhere."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from procurement_platform.project import CHECKOUT
 from procurement_platform.quality.rules import RULES
 from procurement_platform.settings import Settings, variable
 from procurement_platform_tests.docs_pages import PAGES, commands
+from procurement_platform_tests.market_files_page import EXAMPLES
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -89,3 +91,12 @@ def test_the_readme_names_every_column_of_the_contracts() -> None:
         fields = ", ".join(f"`{field.name}{'?' if field.optional else ''}`" for field in feed.contract.fields)
         assert told[feed.name] == fields
     assert len(told) == len(FEEDS)
+
+
+def test_the_example_files_of_the_pages_have_every_column() -> None:
+    page = (CHECKOUT / "docs" / "market-files.md").read_text(encoding="utf-8")
+    for feed in FEEDS:
+        assert EXAMPLES[feed.name] in page
+        names, *rows = csv.reader(EXAMPLES[feed.name].splitlines())
+        assert set(feed.contract.match(names)) == {field.name for field in feed.contract.fields}
+        assert {len(row) for row in rows} == {len(names)}

@@ -36,12 +36,13 @@ class Platform:
 
     @cached_property
     def lake(self) -> Lake:
-        lake = Lake(self.settings.lake_url)
-        if not lake.local:
+        url = self.settings.lake_url
+        # Looked at before it is opened: other file systems ask for packages that are not there.
+        if "://" in url and url.partition("://")[0] not in ("file", "local"):
             raise ConfigurationError(
-                f"PROCUREMENT_LAKE={lake.url} is no local folder, which is what the embedded profile keeps its lake in"
+                f"PROCUREMENT_LAKE={url} is no local folder, which is what the embedded profile keeps its lake in: write a path or file://…"
             )
-        return lake
+        return Lake(url)
 
     @cached_property
     def catalog(self) -> TableCatalog:

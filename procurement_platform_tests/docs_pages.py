@@ -80,7 +80,7 @@ def settings_page() -> str:
         "",
         "Settings come from the environment, then from `.env` in the folder a command is started in. `procurement env` prints them as they",
         "are; `procurement doctor` says which are set, and names those it does not know. A malformed one stops every command with a line",
-        "that names it (of the addresses in `PROCUREMENT_ALERT_URLS`, the sensor that sends alerts finds out); an empty one is not set.",
+        "that names it (of the addresses in `PROCUREMENT_ALERT_URLS`, `procurement doctor` and the sensor that sends alerts say it); an empty one is not set.",
         "",
         "The profile `cluster`, and with it `HDFS_BASE_URL`, `HDFS_USER`, `TRINO_HOST` and `TRINO_PORT`, is not available in this version:",
         "they are read and change nothing.",

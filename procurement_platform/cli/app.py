@@ -90,6 +90,7 @@ def command() -> Any:
 def _name_values(command: Any, parent: Any = None) -> None:
     context = typer.Context(command, parent, **command.context_settings)  # with it, the help option is that of the command
     for parameter in command.get_params(context):
+        _speak_plainly(parameter)
         kind = getattr(parameter, "type_descriptor", None)  # older versions of typer have none
         if kind is None:
             continue
@@ -102,6 +103,21 @@ def _name_values(command: Any, parent: Any = None) -> None:
             parameter.metavar = "|".join(map(str, kind.choices or ())) or ("N" if number else parameter.name.upper())
     for child in getattr(command, "commands", {}).values():
         _name_values(child, context)
+
+
+def _speak_plainly(parameter: Any) -> None:
+    """Makes a parameter refuse a value in words of the command line; typer hands on pydantic's."""
+    take = parameter.process_value
+
+    def in_words(context: Any, value: Any) -> Any:
+        try:
+            return take(context, value)
+        except typer.BadParameter as problem:
+            for theirs, ours in (("Value error, ", ""), ("Input should be ", "must be "), (", unable to parse string as an integer", "")):
+                problem.message = problem.message.replace(theirs, ours)
+            raise
+
+    parameter.process_value = in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

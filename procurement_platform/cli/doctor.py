@@ -210,4 +210,16 @@ def memory(settings: "Settings") -> Iterator[Finding]:
     yield Finding("machine", "ok" if fits else "look", f"{cores} cores, {total:.1f} GiB of memory; the limits allow {wanted:.1f} GiB", mend)
 
 
-LOOKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (profile, home, lake, database, dagster, memory)
+def alerts(settings: "Settings") -> Iterator[Finding]:
+    """The addresses of alerts are ones that Apprise knows; nothing is sent. No address is shown: they hold passwords."""
+    if not settings.alert_urls:
+        return
+    from procurement_platform.quality.alerts import unknown_addresses
+
+    unknown = unknown_addresses(settings.alert_urls)
+    mend = "correct them: no alert is sent while one is wrong; separate them by spaces" if unknown else ""
+    found = f"{', '.join(unknown)}: no Apprise address" if unknown else f"{len(settings.alert_urls)} addresses"
+    yield Finding("alerts", "wrong" if unknown else "ok", f"PROCUREMENT_ALERT_URLS: {found}", mend)
+
+
+LOOKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (profile, home, lake, database, dagster, alerts, memory)

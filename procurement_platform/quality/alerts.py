@@ -116,13 +116,25 @@ def deliver(addresses: Sequence[SecretStr], message: Message) -> None:
     failed = []
     for number, address in enumerate(addresses, 1):
         sender = apprise.Apprise()
-        name = f"address {number} ({address.get_secret_value().partition('://')[0][:20]}://…)"
+        name = _name(number, address)
         if not sender.add(address.get_secret_value()):
             raise ConfigurationError(f"PROCUREMENT_ALERT_URLS: {name} is no Apprise address: correct it")
         if not sender.notify(title=message.title, body=message.body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT):
             failed.append(name)
     if len(failed) == len(addresses):
         raise AlertNotDelivered(f"nobody took the alert {message.title!r}: {', '.join(failed)} failed; it is sent again")
+
+
+def unknown_addresses(addresses: Sequence[SecretStr]) -> list[str]:
+    """Those that are none that Apprise knows, by number and kind; nothing is sent."""
+    import apprise
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    return [_name(number, address) for number, address in enumerate(addresses, 1) if not apprise.Apprise().add(address.get_secret_value())]
+
+
+def _name(number: int, address: SecretStr) -> str:
+    return f"address {number} ({address.get_secret_value().partition('://')[0][:20]}://…)"
 
 
 def _message(title: str, failed: Sequence[Finding], over: Sequence[Finding], hint: str) -> Message:

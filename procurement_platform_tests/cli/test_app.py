@@ -15,6 +15,7 @@ import typer
 from procurement_platform.cli import app as app_module
 from procurement_platform.cli.app import app, main
 from procurement_platform.errors import DayBusy, ReferenceError_
+from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay
 from procurement_platform_tests.docs_pages import commands
 
@@ -176,3 +177,28 @@ def test_a_command_that_only_reads_begins_no_home(
         "procurement run, simulate or put"
     )
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/lake", "nosuch://place"])
+def test_a_lake_that_is_no_local_folder_is_one_line(
+    procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PROCUREMENT_LAKE", url)
+    for command in (["orders", DAY], ["simulate", DAY], ["files", DAY]):
+        assert procurement(*command).error == (
+            f"PROCUREMENT_LAKE={url} is no local folder, which is what the embedded profile keeps its lake in: write a path or file://…"
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["simulate", DAY, "--orders", "0"], "Invalid value for '--orders': must be greater than or equal to 1"),
+        (["simulate", DAY, "--orders", "many"], "Invalid value for '--orders': must be a valid integer"),
+        (["orders", "--format", "xml"], "Invalid value for '--format': 'xml' is not one of 'table', 'csv', 'json'."),
+    ],
+)
+def test_wrong_usage_is_told_without_words_of_python(procurement: Procurement, arguments: list[str], words: str) -> None:
+    done = procurement(*arguments)
+    assert done.code == 2
+    assert words in " ".join(done.err.replace("│", " ").split())

@@ -121,3 +121,14 @@ def test_the_shells_dagster_is_compared_with_the_homes(procurement: Procurement,
     assert told() == {"what": "dagster", "state": "ok", "found": f"{home.dagster_home}; set in this shell", "mend": ""}
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
     assert told()["state"] == "look"
+
+
+def test_an_address_for_alerts_that_is_none_is_wrong(procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_ALERT_URLS", "json://localhost:9/x nosuch://hunter2@place")
+    done = procurement("doctor", "--format", "json")
+    assert done.code == 1
+    assert finding(done, "alerts")["state"] == "wrong"
+    assert finding(done, "alerts")["found"] == "PROCUREMENT_ALERT_URLS: address 2 (nosuch://…): no Apprise address"
+    assert "hunter2" not in done.out + done.err
+    monkeypatch.setenv("PROCUREMENT_ALERT_URLS", "json://localhost:9/x")
+    assert finding(procurement("doctor", "--format", "json"), "alerts")["state"] == "ok"

@@ -78,3 +78,10 @@ def test_a_folder_that_is_none_is_one_line(procurement: Procurement, home: Setti
 def test_a_folder_that_cannot_be_written_is_one_line(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in procurement("reference", "export", tmp_path / "file").error
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert procurement("reference", "export", tmp_path / "file" / "tables").error == (
+        f"{tmp_path / 'file' / 'tables'} cannot be written (Not a directory); name a folder that you may write"
+    )

@@ -6,14 +6,22 @@ import polars as pl
 import pyarrow as pa
 
 from procurement_platform.database.connect import Database
+from procurement_platform.errors import ReferenceError_
 from procurement_platform.procurement.reference.snapshot import read_tables
 
 
 def export_reference(database: Database, folder: Path) -> tuple[Path, ...]:
-    """One `{table}.csv` per table, in the order of its key: UTF-8, `,`, LF; the same content gives the same bytes."""
+    """One `{table}.csv` per table, in the order of its key: UTF-8, `,`, LF; the same content gives the same bytes.
+
+    Raises:
+        ReferenceError_: the folder cannot be written.
+    """
     with database.connect() as connection:
         tables = read_tables(connection)
-    return write_csv_files(tables, folder)
+    try:
+        return write_csv_files(tables, folder)
+    except OSError as problem:
+        raise ReferenceError_(f"{folder} cannot be written ({problem.strerror}); name a folder that you may write") from None
 
 
 def write_csv_files(tables: dict[str, pa.Table], folder: Path) -> tuple[Path, ...]:

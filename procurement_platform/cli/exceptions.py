@@ -12,7 +12,7 @@ from procurement_platform.cli.options import FormatOption, OptionalDate
 CRASH_COLUMNS = ("domain", "run_date", "run_id", "step", "message", "occurred_at")
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM")
 TABLE_COLUMNS = ("severity", "rule", "market", "sku", "file", "first_row", "rows", "units", "dataset", "message")
-SPARE = ("dataset", "first_row", "file", "rows")  # the message names the file and the row
+SPARE = ("first_row", "file", "rows", "dataset")  # the message names the file and the row
 
 
 def exceptions(

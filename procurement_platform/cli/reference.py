@@ -22,8 +22,8 @@ def load(
     Reads DIR/{table}.csv. Writes the reference tables: all files are checked first, then all are taken in one transaction, or none.
 
     Each file replaces its table whole: a row that the file does not have is removed. A table without a file stays as it is. Columns that
-    a file leaves out, and empty cells, take their default (docs/reference.md has every column). What was added, changed and removed is
-    printed, by key.
+    a file leaves out, and empty cells, take their default (docs/reference.md has every column). How many rows of each table were
+    added, changed and removed is printed (rows are told apart by their keys), and the keys of the first few that were removed.
 
     Days that were run keep the reference of their first run; `procurement run DATE --refresh-reference` takes this one.
     """
@@ -34,6 +34,10 @@ def load(
     with session.platform() as platform:
         report = load_reference(platform.database, folder)
     show_table([{"table": name} | asdict(change) for name, change in report.changes.items()], COLUMNS, f"Loaded from {folder}, in rows")
+    for name, change in report.changes.items():
+        if change.removed:
+            more = f" and {change.removed - len(change.gone):,} more" if change.removed > len(change.gone) else ""
+            say(f"removed from {name}: {', '.join(change.gone)}{more}", "yellow")
     if report.kept:
         say(f"no file, left as they were: {', '.join(report.kept)}")
     if any(change.added or change.changed or change.removed for change in report.changes.values()):

@@ -37,7 +37,8 @@ def test_a_load_says_what_it_replaces_and_what_stays(procurement: Procurement, h
     done = procurement("reference", "load", tmp_path)
     before = f"{len(rest) + 2:,}"
     assert done.out.splitlines()[2:] == [f"supplier_products   {before}  {len(rest) + 1:,}      0        1        1"]
-    kept, pinned = done.err.splitlines()
+    gone, kept, pinned = done.err.splitlines()
+    assert gone.startswith("removed from supplier_products: ")
     assert kept == "no file, left as they were: markets, products, suppliers, planning_parameters"
     assert "procurement run DATE --refresh-reference" in pinned
 
@@ -85,3 +86,18 @@ def test_a_folder_that_cannot_be_made_is_one_line(procurement: Procurement, home
     assert procurement("reference", "export", tmp_path / "file" / "tables").error == (
         f"{tmp_path / 'file' / 'tables'} cannot be written (Not a directory); name a folder that you may write"
     )
+
+
+def test_the_first_rows_that_a_load_removes_are_named(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    procurement("reference", "export", tmp_path)
+    parameters = tmp_path / "planning_parameters.csv"
+    header, *lines = parameters.read_text().splitlines()
+    parameters.write_text("\n".join([header, *lines[7:]]) + "\n")
+    for path in tmp_path.glob("[!p]*.csv"):
+        path.unlink()
+    done = procurement("reference", "load", tmp_path)
+    assert done.code == 0, done.err
+    (told,) = [line for line in done.err.splitlines() if line.startswith("removed from ")]
+    assert told.startswith("removed from planning_parameters: ")
+    assert told.endswith(" and 2 more")
+    assert lines[0].split(",")[0] in told

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from procurement_platform.cli.exceptions import gravity
 from procurement_platform.cli.money import amount
-from procurement_platform.cli.output import cell
+from procurement_platform.cli.output import TABLE_ROWS, cell
 from procurement_platform_tests.cli.conftest import DAY, Done, Procurement, RanDay, Terminal, plain
 from procurement_platform_tests.docs_pages import commands
 
@@ -136,3 +136,18 @@ def test_json_of_a_day_without_data_is_an_array_or_nothing(procurement: Procurem
     else:
         assert command == "files"
         assert {row["state"] for row in done.json} == {"missing"}
+
+
+def test_exceptions_of_two_datasets_are_told_apart_on_a_terminal_of_80_columns(
+    procurement: Procurement, ran_day: RanDay, terminal: Terminal
+) -> None:
+    terminal(80)
+    done = procurement("exceptions", DAY)
+    assert "dataset" not in left_out(done)
+    lines = plain(done.out).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith(("CRITICAL", "HIGH", "MEDIUM")))
+    header = " ".join(lines[1:start]).split()  # broken after `_` alone
+    assert set(header) <= {"severity", "rule", "market", "sku", "file", "first_", "first_row", "row", "rows", "units", "dataset"}
+    assert "dataset" in header
+    found = sorted(procurement("exceptions", DAY, "--format", "json").json, key=gravity)[:TABLE_ROWS]
+    assert {row["dataset"] for row in found} <= set(" ".join(lines[start:]).split())

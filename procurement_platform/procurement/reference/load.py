@@ -1,7 +1,7 @@
 """Load the reference tables from CSV files: the whole set validated, then all of it in one transaction, or nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -14,16 +14,22 @@ from procurement_platform.procurement.reference import snapshot
 from procurement_platform.procurement.reference.read import BAD, ROW, Problem, TableFile, overlapping, read_table
 from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, ForeignKey, ReferenceTable
 
+TOLD_GONE = 5  # rows that were removed, in a report
+
 
 @dataclass(frozen=True)
 class Change:
-    """What a load did to a table: its rows before and after, and of those, by key, how many came, differ and went."""
+    """What a load did to a table: its rows before and after, and of those, by key, how many came, differ and went.
+
+    `gone` has the keys of the first few that went.
+    """
 
     before: int
     after: int
     added: int
     changed: int
     removed: int
+    gone: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,9 @@ def _change(connection: psycopg.Connection, file: TableFile) -> Change:
     key, whole = list(file.table.key), list(file.table.column_names)
     added = new.join(old, on=key, how="anti", nulls_equal=True).height
     same = new.join(old, on=whole, how="semi", nulls_equal=True).height
-    removed = old.join(new, on=key, how="anti", nulls_equal=True).height
-    return Change(old.height, new.height, added, new.height - same - added, removed)
+    removed = old.join(new, on=key, how="anti", nulls_equal=True).select(key)
+    gone = tuple(" ".join("(all)" if each is None else str(each) for each in row) for row in removed.sort(key).head(TOLD_GONE).iter_rows())
+    return Change(old.height, new.height, added, new.height - same - added, removed.height, gone)
 
 
 def _within(file: TableFile) -> Iterator[Problem]:

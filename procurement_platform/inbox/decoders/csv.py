@@ -64,6 +64,8 @@ class CsvDecoder:
         except UnicodeDecodeError as problem:
             byte = lines[problem.start]
             raise InvalidFile(f"is not UTF-8: its header has the byte 0x{byte:02x}; export it as UTF-8") from None
+        if first.removeprefix("\ufeff").strip().strip('"').lower().startswith("sep="):
+            raise InvalidFile(f"begins with {first.strip()[:20]!r}, a line for Excel; remove it: the first line names the columns")
         delimiter = max(_DELIMITERS, key=first.count)
         try:
             names = next(

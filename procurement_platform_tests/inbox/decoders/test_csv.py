@@ -128,3 +128,10 @@ def test_gzip_with_something_after_it_is_damaged(desk: Desk) -> None:
     assert outcome.status == "rejected"
     assert outcome.reason
     assert "damaged" in outcome.reason
+
+
+@pytest.mark.parametrize("line", [b"sep=;\r\n", b"\xef\xbb\xbfsep=,\n", b'"sep=;"\n'])
+def test_a_first_line_for_excel_is_named_with_what_to_do(desk: Desk, line: bytes) -> None:
+    outcome = desk.decode(line + rows(FINE % b"O-1"), "csv")
+    assert outcome.status == "rejected"
+    assert "a line for Excel; remove it: the first line names the columns" in str(outcome.reason)

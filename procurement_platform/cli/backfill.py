@@ -62,9 +62,10 @@ def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[st
     except DayBusy as busy:
         return line | {"state": "busy", "message": str(busy)}
     line["seconds"] = Shown(f"{result.seconds:.1f}")
-    line["message"] = left_out(result.growing) if result.growing else ""
+    waits = left_out(result.growing) if result.growing else ""
     if result.error is not None or result.published is None:
-        return line | {"state": "failed", "message": ". ".join(filter(None, (result.error, line["message"])))}
+        return line | {"state": "failed", "message": ". ".join(text for text in (result.error, waits) if text)}
+    line["message"] = waits
     rows = {file.stable.rsplit("/", 1)[-1]: file.rows for file in result.published.manifest}
     return line | {"state": "succeeded", "exceptions": rows.pop("exceptions.csv", 0), "orders": sum(rows.values())}
 

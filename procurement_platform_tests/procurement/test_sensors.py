@@ -163,7 +163,8 @@ def test_a_file_of_long_ago_that_is_rewritten_in_place_is_found_within_a_known_n
         file.write(text)
     os.utime(path.parent, (folder.st_atime, folder.st_mtime))
     monkeypatch.setattr(stale, "OLD_DATES_PER_LOOK", 1)
-    cursor, looked, asked = old[0].isoformat(), [], []
+    cursor: str | None = old[0].isoformat()
+    looked, asked = [], []
     for _ in old:
         found, _, cursor = tick(sensors.late_files, instance, cursor)
         looked.append(cursor)

@@ -11,7 +11,7 @@ def say_if_behind(platform: "Platform", run_date: dt.date, *, crash: bool = True
     """One line where the day's files changed since it was published, and (`crash`) one where its last run failed or was killed."""
     from procurement_platform.cli.output import say
     from procurement_platform.procurement import service
-    from procurement_platform.procurement.publication import DOMAIN
+    from procurement_platform.procurement.publication import DOMAIN, shows
     from procurement_platform.procurement.stale import stale_day
     from procurement_platform.quality.crashes import RunLog
 
@@ -19,9 +19,8 @@ def say_if_behind(platform: "Platform", run_date: dt.date, *, crash: bool = True
         service.notice_killed(platform, run_date)
         failed = RunLog(platform.database, DOMAIN).standing_crash(run_date)
         if failed is not None:
-            say(
-                f"the last run of {run_date} did not succeed, this is the day as it was before: procurement exceptions {run_date}", "yellow"
-            )
+            what = "what it published shows" if shows(platform.days.get(DOMAIN, run_date), failed) else "this is the day as it was before"
+            say(f"the last run of {run_date} did not succeed, {what}: procurement exceptions {run_date}", "yellow")
     stale = stale_day(platform, run_date, dt.datetime.now(dt.UTC))
     if stale is not None:
         say(f"{run_date} was published before what it is made of changed ({stale.why}): procurement run {run_date}", "yellow")

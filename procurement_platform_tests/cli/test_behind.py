@@ -67,6 +67,17 @@ def test_a_run_that_failed_is_told_by_the_commands_that_have_no_line_of_it(publi
     assert told not in procurement("exceptions", DAY).err
 
 
+def test_a_run_that_failed_after_it_published_is_told_otherwise(shop: Shop, procurement: Procurement) -> None:
+    shop.put("orders", "DE", [order("1", "A", 4)], form="csv")
+    run_id = shop.run()
+    late = shop.day(dt.date.fromisoformat(DAY), run_id)
+    with pytest.raises(ZeroDivisionError), late.step("published_day"):
+        raise ZeroDivisionError
+    late.close()
+    told = f"the last run of {DAY} did not succeed, what it published shows: procurement exceptions {DAY}\n"
+    assert procurement("demand", DAY, "--format", "csv").err == told
+
+
 def test_of_a_day_that_was_never_published_nothing_more_is_said(shop: Shop, procurement: Procurement) -> None:
     shop.put("orders", "DE", [order("1", "A", 4)], form="csv")
     shop.put("stock", "DE", [count("A", 1)], form="csv")

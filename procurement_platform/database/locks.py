@@ -2,7 +2,11 @@
 
 import datetime as dt
 import hashlib
+import re
+import socket
+import time
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +24,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (l.classid::bigint << 32) | l.objid::bigint = %s
 """
+_SECONDS_TO_NOTICE = 10.0  # that a holder was killed
 # A server elsewhere notices a holder whose machine vanished; and no time limit ends an idle holder.
 _KEEP_ALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"
 
@@ -91,9 +96,19 @@ def _take(connection: psycopg.Connection, key: int, day: str, wait_seconds: floa
             taken = True
         except psycopg.errors.LockNotAvailable:
             pass
+    deadline = time.monotonic() + _SECONDS_TO_NOTICE
     while not taken:
         row = connection.execute(_HOLDER, (key,)).fetchone()
         if row:
             holder = str(row[1] or "another run")
+            if _is_gone(holder) and time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
             raise DayBusy(f"{day} is being worked on by {holder}; wait for it to end, then run again", holder)
         taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone() == (True,)  # it has gone since
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a holder on this machine, as it names itself, was killed: the server notices that a little later."""
+    named = re.search(r"process (\d+) on (\S+)$", holder)
+    return named is not None and named[2] == socket.gethostname() and not Path("/proc", named[1]).exists()

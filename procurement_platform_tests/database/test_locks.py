@@ -1,6 +1,7 @@
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -92,6 +93,24 @@ def test_a_killed_holder_holds_nothing(database: Database, how: signal.Signals) 
     os.kill(process.pid, how)
     process.communicate()
     DayLock.acquire(database, "procurement", DAY, "me", wait_seconds=20).release()
+
+
+def test_a_holder_that_names_a_dead_process_is_waited_for_and_a_living_one_is_not(database: Database) -> None:
+    """The server notices a little later that a process was killed; whoever runs the day again at once does not meet its ghost."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with DayLock.acquire(database, "procurement", DAY, f"run 1, process {os.getpid()} on {socket.gethostname()}"):
+        begun = time.monotonic()
+        with pytest.raises(DayBusy):
+            DayLock.acquire(database, "procurement", DAY, "run 2")
+        assert time.monotonic() - begun < 5
+    ghost = DayLock.acquire(database, "procurement", DAY, f"run 1, process {ended.pid} on {socket.gethostname()}")
+    noticed = threading.Timer(0.5, ghost.release)
+    noticed.start()
+    try:
+        DayLock.acquire(database, "procurement", DAY, "run 2").release()
+    finally:
+        noticed.join()
 
 
 def test_waiting_ends_as_soon_as_the_day_is_free(database: Database) -> None:

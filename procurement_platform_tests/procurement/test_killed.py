@@ -156,7 +156,7 @@ def test_a_run_killed_at_any_step_heals(day: Day) -> None:
 @pytest.mark.timeout(1200)
 def test_a_run_killed_between_any_two_lines_heals(day: Day) -> None:
     day.send("after")
-    lines = kill_at(day.shop, line=10**9)
+    lines = min(kill_at(day.shop, line=10**9) for _ in range(2))  # the home's first such run compiles more SQL
     assert day.seen() == day.published["after"]
     chosen = random.Random(2025)  # noqa: S311 -- the same lines every time
     states = ("before", "after")

@@ -9,10 +9,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ProjectFiles(BuildHookInterface):
-    """Copies `sql/` and `dagster.yaml` below `procurement_platform/_project/`."""
+    """Copies `sql/`, `deploy/stack/` and `dagster.yaml` below `procurement_platform/_project/`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds; `version` is `standard` or `editable`."""
         if version == "standard":
-            for name in ("sql", "dagster.yaml"):
+            for name in ("sql", "deploy/stack", "dagster.yaml"):
                 build_data["force_include"][name] = f"procurement_platform/_project/{name}"

@@ -13,6 +13,10 @@ class DatabaseUnavailable(ProcurementError):
     """The PostgreSQL database cannot be reached or started. Mend the server, then run again."""
 
 
+class StackUnavailable(ProcurementError):
+    """A server of the stack cannot be fetched, started or reached. Mend what the line says, then `procurement stack up` again."""
+
+
 class ReferenceError_(ProcurementError):  # noqa: N801 -- the built-in has the plain name
     """Reference tables that cannot be loaded; `problems` has one line per fault. Mend the CSV files."""
 

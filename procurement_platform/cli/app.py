@@ -23,6 +23,7 @@ from procurement_platform.cli import (
     reference,
     run,
     simulate,
+    stack,
     stop,
     ui,
 )
@@ -75,6 +76,7 @@ app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
 app.command("simulate", rich_help_panel=INPUT)(simulate.simulate)
 app.command("ui", rich_help_panel=MACHINE)(ui.ui)
+app.add_typer(stack.app, name="stack", rich_help_panel=MACHINE)
 app.command("env", rich_help_panel=MACHINE)(env.env)
 app.command("stop", rich_help_panel=MACHINE)(stop.stop)
 app.command("doctor", rich_help_panel=MACHINE)(doctor.doctor)

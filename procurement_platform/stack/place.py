@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from procurement_platform.errors import ConfigurationError
 from procurement_platform.settings import Settings
@@ -27,6 +28,7 @@ class Ports:
     kafka: int = 9092
     kafka_controller: int = 9093
     registry: int = 8081
+    registry_health: int = 8082
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Place:
 
     def database(self, name: str) -> str:
         """The address of a database, without its password: that is in the file it names."""
-        return f"postgresql://{USER}@{HOST}:{self.ports.postgres}/{name}?passfile={self.passfile}"
+        return f"postgresql://{USER}@{HOST}:{self.ports.postgres}/{name}?passfile={quote(str(self.passfile))}"
 
     def make(self) -> None:
         """Makes the folders, for their owner only.

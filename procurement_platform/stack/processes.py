@@ -15,6 +15,7 @@ from pathlib import Path
 
 LOG_BYTES = 8 * 1024 * 1024
 _TURN = 0.02
+_started: list["subprocess.Popen[bytes]"] = []  # by this process: their ends are taken note of, so that none stays as a zombie
 
 
 def start(
@@ -24,7 +25,7 @@ def start(
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with mark.open("ab") as held, log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(arguments),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -34,6 +35,8 @@ def start(
             start_new_session=True,  # Ctrl-C is the command's, not the server's
             cwd=folder or "/",
         )
+    _started[:] = [each for each in _started if each.poll() is None] + [process]
+    return process
 
 
 def holders(mark: Path) -> list[int]:
@@ -57,6 +60,8 @@ def stop(mark: Path, number: signal.Signals = signal.SIGTERM, seconds: float = 3
         if time.monotonic() > deadline:
             _send(found, signal.SIGKILL)
         time.sleep(_TURN)
+    for each in _started:
+        each.poll()
     return True
 
 

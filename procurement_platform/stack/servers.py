@@ -141,11 +141,12 @@ def _format_kafka(place: Place, programs: Programs) -> None:
 
 
 def _registry(place: Place, programs: Programs) -> Command:
-    (program,) = programs["registry"].glob("*-runner.jar")
-    found = java_command(place, programs, 256, ["-jar", str(program)], [])
+    found = java_command(place, programs, 256, ["-jar", str(programs["registry"] / "quarkus-run.jar")], [])
     found.environment.update(
         QUARKUS_HTTP_HOST=HOST,
         QUARKUS_HTTP_PORT=str(place.ports.registry),
+        QUARKUS_MANAGEMENT_HOST=HOST,
+        QUARKUS_MANAGEMENT_PORT=str(place.ports.registry_health),
         APICURIO_STORAGE_KIND="sql",
         APICURIO_STORAGE_SQL_KIND="postgresql",
         APICURIO_DATASOURCE_URL=f"jdbc:postgresql://{HOST}:{place.ports.postgres}/registry",
@@ -219,7 +220,7 @@ SERVERS = {
         ),
         Server(
             "registry",
-            ("registry",),
+            ("registry", "registry_health"),
             lambda place: _is_list(probes.get_json(place.ports.registry, "/apis/ccompat/v7/subjects")),
             _registry,
             needs=("postgres",),

@@ -1,0 +1,190 @@
+"""The real servers: cold start, what each can do, a kill of each kind, and data that outlives them."""
+
+import contextlib
+import http.client
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from procurement_platform.stack import postgres, probes, stack
+from procurement_platform.stack.place import Place
+from procurement_platform.stack.processes import holders
+from procurement_platform.stack.servers import SERVERS
+from procurement_platform_tests.stack.conftest import free_place
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # the first time, 1.1 GB are fetched
+
+COLD_SECONDS, BYTES = 60.0, 3 * 1024**3
+LISTEN = "0A"
+
+
+def silent(_: str) -> None:
+    pass
+
+
+class Cluster:
+    """The stack, up; `cold_seconds` is how long its first start took, from programs that were there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.place = free_place(folder)
+        times = dict[str, float]()
+        start = time.monotonic()
+
+        def tell(step: str) -> None:
+            if step.endswith(("fetching", "checking", "unpacking")):
+                times["programs"] = time.monotonic()
+
+        stack.up(self.place, tell)
+        self.cold_seconds = time.monotonic() - max(start, times.get("programs", start))
+
+    def query(self, text: str) -> list[list[object]]:
+        return probes.trino_rows(self.place.ports.trino, text, 60)
+
+    def states(self) -> dict[str, str]:
+        return {each.server: each.state for each in stack.status(self.place)}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster home") / "stack"
+    try:
+        yield Cluster(folder)
+    finally:
+        stack.down(free_place(folder), silent)
+
+
+def webhdfs(place: Place, method: str, path: str, operation: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """One operation; a redirection to the DataNode is followed with the body."""
+    port, target = place.ports.webhdfs, f"/webhdfs/v1{path}?op={operation}&user.name={place.hdfs_user}"
+    for content in (None, body):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request(method, target, content)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        if answer.status != http.client.TEMPORARY_REDIRECT:
+            break
+        there = urlsplit(answer.headers["Location"])
+        assert there.hostname == "127.0.0.1"
+        port, target = int(there.port or 0), f"{there.path}?{there.query}"
+    return answer.status, data
+
+
+def test_it_starts_quickly_and_small(cluster: Cluster) -> None:
+    assert cluster.cold_seconds < COLD_SECONDS
+    assert sum(each.memory for each in stack.status(cluster.place)) < BYTES
+    assert set(cluster.states().values()) == {"running"}
+
+
+def test_all_servers_listen_on_loopback_only(cluster: Cluster) -> None:
+    sockets = set()
+    for name in SERVERS:
+        for pid in holders(cluster.place.run / name):
+            for each in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    sockets.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == LISTEN and columns[9] in sockets:
+                listening.append(columns[1].partition(":")[0])
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"}
+    assert len(listening) > 8
+    assert set(listening) <= loopback
+
+
+def test_hdfs_keeps_what_is_written(cluster: Cluster) -> None:
+    content = os.urandom(3_000_000)
+    assert webhdfs(cluster.place, "PUT", "/tests/bytes.bin", "CREATE&overwrite=true", content)[0] == 201
+    assert webhdfs(cluster.place, "GET", "/tests/bytes.bin", "OPEN") == (200, content)
+    assert webhdfs(cluster.place, "DELETE", "/tests/bytes.bin", "DELETE") == (200, b'{"boolean":true}')
+    assert webhdfs(cluster.place, "GET", "/tests/bytes.bin", "OPEN")[0] == 404
+
+
+def test_trino_reads_and_writes_every_catalog(cluster: Cluster) -> None:
+    with postgres.connect(cluster.place, "procurement") as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS nations_seen (n bigint, amount numeric(18, 3))")
+        connection.execute("TRUNCATE nations_seen")
+        connection.execute("INSERT INTO nations_seen VALUES (7, 1.125)")
+    cluster.query("CREATE SCHEMA iceberg.tests")
+    cluster.query("CREATE TABLE iceberg.tests.nation AS SELECT * FROM tpch.tiny.nation")
+    external = (
+        "CREATE TABLE hive.tests.orders WITH (format = 'PARQUET', external_location = 'hdfs://127.0.0.1:PORT/x/orders')"
+        " AS SELECT orderkey, totalprice FROM tpch.tiny.orders"
+    )
+    cluster.query(external.replace("PORT", str(cluster.place.ports.hdfs)))
+    assert cluster.query(
+        "SELECT (SELECT count(*) FROM iceberg.tests.nation), (SELECT count(*) FROM hive.tests.nation),"
+        " (SELECT count(*) FROM hive.tests.orders), (SELECT amount FROM postgresql.public.nations_seen WHERE n = 7)"
+    ) == [[25, 25, 15000, "1.125"]]
+    for query in ("DROP TABLE iceberg.tests.nation", "DROP TABLE hive.tests.orders", "DROP SCHEMA iceberg.tests"):
+        cluster.query(query)
+
+
+def test_kafka_returns_what_it_was_sent(cluster: Cluster) -> None:
+    kafka = pytest.importorskip("confluent_kafka", reason="the client confluent-kafka is not installed")
+    admin = pytest.importorskip("confluent_kafka.admin")
+    servers, topic = f"127.0.0.1:{cluster.place.ports.kafka}", f"t{uuid.uuid4().hex[:8]}"
+    client = admin.AdminClient({"bootstrap.servers": servers})
+    client.create_topics([admin.NewTopic(topic, 2, 1)])[topic].result(30)
+    producer = kafka.Producer({"bootstrap.servers": servers})
+    sent = {f"message {number}".encode() for number in range(1000)}
+    for each in sent:
+        producer.produce(topic, each)
+    assert producer.flush(30) == 0
+    consumer = kafka.Consumer({"bootstrap.servers": servers, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    got: set[bytes] = set()
+    deadline = time.monotonic() + 30
+    while len(got) < len(sent) and time.monotonic() < deadline:
+        got.update(message.value() for message in consumer.consume(1000, 1.0) if message.error() is None)
+    consumer.close()
+    assert got == sent
+
+
+def kill(place: Place, name: str) -> None:
+    pid = holders(place.run / name)[0]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in holders(place.run / name))
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["postgres", "namenode", "datanode", "metastore", "kafka", "trino"])
+def test_a_killed_server_is_named_and_healed(cluster: Cluster, name: str) -> None:
+    cluster.query("CREATE TABLE IF NOT EXISTS iceberg.stack.survives AS SELECT * FROM tpch.tiny.nation")
+    kill(cluster.place, name)
+    until(lambda: cluster.states()[name] == "killed")  # PostgreSQL's other processes end a moment after it
+    others = {each.server: each.pid for each in stack.status(cluster.place) if each.server != name}
+    stack.up(cluster.place, silent)
+    assert set(cluster.states().values()) == {"running"}
+    assert {each.server: each.pid for each in stack.status(cluster.place) if each.server != name} == others
+    assert cluster.query("SELECT count(*) FROM iceberg.stack.survives") == [[25]]
+
+
+def test_data_outlives_down_and_nothing_else_does(cluster: Cluster) -> None:
+    place = cluster.place
+    cluster.query("CREATE TABLE IF NOT EXISTS iceberg.stack.outlives AS SELECT * FROM tpch.tiny.nation")
+    assert webhdfs(place, "PUT", "/tests/outlives", "CREATE&overwrite=true", b"bytes")[0] == 201
+    pids = [pid for name in SERVERS for pid in holders(place.run / name)]
+    assert stack.down(place, silent) is True
+    assert [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes()] == []
+    assert list(place.run.iterdir()) == list(place.temporary.iterdir()) == []
+
+    stack.up(place, silent)
+    assert cluster.query("SELECT count(*) FROM hive.stack.outlives") == [[25]]
+    assert webhdfs(place, "GET", "/tests/outlives", "OPEN") == (200, b"bytes")

@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: ## Prepare .venv, with .venv/bin/procurement (PYTHON=… picks the interpreter)
@@ -24,6 +24,11 @@ dev: ## Prepare .venv with what the tests and checks need
 .PHONY: test
 test: dev ## Run the tests (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-cluster
+test-cluster: ## Run the tests of the real servers (HDFS, Hive Metastore, Trino, PostgreSQL, Kafka), which they start; needs Maven
+	@scripts/setup.sh cluster
+	@$(BIN)/python -m pytest -m cluster $(ARGS)
 
 .PHONY: lint
 lint: dev ## Check style, formatting and types

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from procurement_platform.project import CHECKOUT, PACKAGE, project_file
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-tools.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-cluster.lock", "requirements-tools.lock")
 
 
 @cache
@@ -41,10 +41,18 @@ def version(pin: Requirement) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"), [("requirements.lock", ()), ("requirements-dev.lock", ("dev",)), ("requirements-tools.lock", ("tools",))]
+    ("lock", "groups"),
+    [
+        ("requirements.lock", ()),
+        ("requirements-dev.lock", ("dev",)),
+        ("requirements-cluster.lock", ("dev", "cluster")),
+        ("requirements-tools.lock", ("tools",)),
+    ],
 )
 def test_the_lock_fits_what_the_project_asks_for(lock: str, groups: tuple[str, ...]) -> None:
     wanted = [] if lock == "requirements-tools.lock" else list(pyproject()["project"]["dependencies"])
+    if lock == "requirements-cluster.lock":
+        wanted += pyproject()["project"]["optional-dependencies"]["stack"]
     for group in groups:
         wanted += pyproject()["dependency-groups"][group]
     unfit = []
@@ -72,10 +80,13 @@ def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
     assert "://" not in text
 
 
-def test_the_development_lock_agrees_with_the_one_users_get() -> None:
-    development = locked("requirements-dev.lock")
-    assert {name: list(map(str, pins)) for name, pins in locked("requirements.lock").items()} == {
-        name: list(map(str, development[name])) for name in locked("requirements.lock")
+@pytest.mark.parametrize(
+    ("larger", "smaller"), [("requirements-dev.lock", "requirements.lock"), ("requirements-cluster.lock", "requirements-dev.lock")]
+)
+def test_a_larger_lock_agrees_with_the_one_it_extends(larger: str, smaller: str) -> None:
+    extended = locked(larger)
+    assert {name: list(map(str, pins)) for name, pins in locked(smaller).items()} == {
+        name: list(map(str, extended[name])) for name in locked(smaller)
     }
 
 
@@ -100,6 +111,9 @@ def test_the_wheel_holds_the_files_that_stand_beside_the_package(wheel: zipfile.
     sql = {f"procurement_platform/_project/{path.relative_to(CHECKOUT)}" for path in (CHECKOUT / "sql").rglob("*.sql")}
     assert sql
     assert sql <= names
+    stack = {f"procurement_platform/_project/{path.relative_to(CHECKOUT)}" for path in (CHECKOUT / "deploy" / "stack").iterdir()}
+    assert stack
+    assert stack <= names
     assert {f"procurement_platform/procurement/contracts/{feed}.avsc" for feed in ("orders", "stock")} <= names
     assert not any(name.startswith("procurement_platform_tests/") for name in names)
 

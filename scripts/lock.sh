@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lock.sh [--upgrade]: writes the three lock files from pyproject.toml. Versions already locked are kept unless --upgrade is given.
+# lock.sh [--upgrade]: writes the four lock files from pyproject.toml. Versions already locked are kept unless --upgrade is given.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -12,6 +12,7 @@ compile() {
 compile "$@" --group tools --output-file requirements-tools.lock
 compile "$@" pyproject.toml --output-file requirements.lock
 compile "$@" pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+compile "$@" pyproject.toml --group dev --group cluster --extra stack --constraint requirements-dev.lock --output-file requirements-cluster.lock
 
 # An index's address is nobody else's business: a lock file that names one is refused.
 if grep -n '://' requirements*.lock; then die "a lock file names a host (see above)"; fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh run|dev: brings .venv to what the lock file says, and does nothing where it is there already.
-# `run` is what the platform needs; `dev` adds what its tests and checks need, and is kept once it is there.
+# setup.sh run|dev|cluster: brings .venv to what the lock file says, and does nothing where it is there already.
+# `run` is what the platform needs; `dev` adds what its tests and checks need, `cluster` what the real servers need
+# beyond that; what is there already is kept.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
@@ -10,23 +11,27 @@ level=${1:-run}
 venv=.venv
 stamp=$venv/.procurement-setup
 
+lock_of() { # <level>
+  case $1 in
+    run) echo requirements.lock ;;
+    *) echo "requirements-$1.lock" ;;
+  esac
+}
 wanted() { # <level>: the stamp of an environment that needs nothing
-  local lock=requirements.lock
-  [ "$1" = dev ] && lock=requirements-dev.lock
   echo "$1"
   pwd
-  cat -- "$lock" requirements-tools.lock pyproject.toml scripts/setup.sh scripts/common.sh scripts/activate.sh | sha256sum
+  cat -- "$(lock_of "$1")" requirements-tools.lock pyproject.toml scripts/setup.sh scripts/common.sh scripts/activate.sh | sha256sum
 }
 
-if [ -x $venv/bin/pytest ]; then level=dev; fi
+if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = cluster ]; then level=cluster; fi
+if [ "$level" = run ] && [ -x $venv/bin/pytest ]; then level=dev; fi
 same_python() { # what PYTHON=… asks for is there already
   [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$($venv/bin/python -V 2>&1)" ]
 }
 
 if [ -x $venv/bin/procurement ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted "$level")" ] && fits $venv/bin/python && same_python; then exit 0; fi
 
-lock=requirements.lock
-[ "$level" = dev ] && lock=requirements-dev.lock
+lock=$(lock_of "$level")
 rm -f "$stamp"
 
 # An environment that fits is kept; one that was moved here from elsewhere is not: its scripts name the old place.

@@ -37,7 +37,7 @@ def up(
 def down() -> None:
     """End the servers and wait for their end. The data stays; `procurement stack up` finds it again.
 
-    Reads the home's stack folder, and leaves there its configuration, data and logs.
+    Reads the home's stack folder, writes nothing, and removes what is only for running servers; configuration, data and logs stay.
     """
     from procurement_platform.cli.output import say, steps
     from procurement_platform.stack import stack

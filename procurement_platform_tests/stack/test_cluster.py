@@ -37,7 +37,7 @@ class Cluster:
         start = time.monotonic()
 
         def tell(step: str) -> None:
-            if step.endswith(("fetching", "checking", "unpacking")):
+            if any(word in step for word in (": fetching", ": checking", ": unpacking")):
                 times["programs"] = time.monotonic()
 
         stack.up(self.place, tell)

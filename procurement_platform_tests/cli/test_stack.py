@@ -39,7 +39,11 @@ def test_env_is_lines_that_a_shell_and_the_settings_take(procurement: Procuremen
         ["/bin/bash", "-euc", f"set -a; eval {shlex.quote(out)}; env"], env={}, check=True, capture_output=True, text=True
     ).stdout
     there = dict(line.partition("=")[::2] for line in shell.splitlines())
-    assert (there["PROCUREMENT_PROFILE"], there["TRINO_PORT"], there["HDFS_USER"]) == ("cluster", "8090", "root")
+    assert (there["PROCUREMENT_PROFILE"], there["TRINO_PORT"], there["HDFS_USER"]) == (
+        "cluster",
+        "8090",
+        Settings(_env_file=None).hdfs_user,
+    )
     (tmp_path / "given.env").write_text(out)
     found = Settings(_env_file=tmp_path / "given.env")
     assert (found.profile, found.trino_port, found.hdfs_base_url) == ("cluster", 8090, "http://127.0.0.1:9870")

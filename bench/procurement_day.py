@@ -27,7 +27,13 @@ from procurement_platform.settings import Settings
 
 HERE = Path(__file__).parent
 PLATFORM, PANDAS = "platform", "fastavro_pandas"
-PEERS = ("duckdb", "polars", PANDAS)
+# How each script is called beyond the day: pandas knows no threads, and is seen both as one process and as one per processor.
+PEERS: Mapping[str, tuple[str, ...]] = {
+    "duckdb": (),
+    "polars": (),
+    f"{PANDAS}_alone": ("1",),
+    PANDAS: (str(os.cpu_count()),),
+}
 MARKETS, SKUS = 20, 50_000
 DAY, WARM_UP = dt.date(2025, 12, 20), dt.date(2025, 11, 1)
 PANDAS_MIB_PER_MILLION = 330  # measured: beyond --most-mib it is left out
@@ -63,7 +69,7 @@ def main() -> None:
     if len(options.lines) > 1:
         print("\nSeconds per million lines, by size (flat is linear):")
         for name, by_size in walls.items():
-            print(f"  {name:16}" + "".join(f"  {lines / 1e6:g} M: {wall / lines * 1e6:6.2f}" for lines, wall in by_size.items()))
+            print(f"  {name:21}" + "".join(f"  {lines / 1e6:g} M: {wall / lines * 1e6:6.2f}" for lines, wall in by_size.items()))
 
 
 def _options() -> argparse.Namespace:
@@ -71,7 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 10_000_000], help="order lines of the day, per size")
     parser.add_argument("--repeat", type=int, default=3, help="how often each takes its turn")
     parser.add_argument("--work", type=Path, default=Path("var/bench"), help="where files and results go; files made before are used again")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="the scripts to run beside the platform")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="the scripts to run beside the platform")
     parser.add_argument("--most-mib", type=int, default=12_000, help="leave pandas out where it would need more memory")
     parser.add_argument("--profile", action="store_true", help="tell where the platform's time goes")
     return parser.parse_args()
@@ -97,9 +103,9 @@ def _prepared(lines: int, work: Path) -> Size:
 def _run_all(size: Size, options: argparse.Namespace) -> tuple[dict[str, list[Measured]], Results]:
     """Whole processes, taking turns; every result is compared with the platform's."""
     names = [PLATFORM, *options.peers]
-    if PANDAS in names and size.lines / 1e6 * PANDAS_MIB_PER_MILLION > options.most_mib:
+    if size.lines / 1e6 * PANDAS_MIB_PER_MILLION > options.most_mib:
         print(f"{PANDAS} is left out at {size.lines:,} lines: it would need more than {options.most_mib:,} MiB")
-        names.remove(PANDAS)
+        names = [name for name in names if not name.startswith(PANDAS)]
     taken: dict[str, list[Measured]] = {name: [] for name in names}
     expected: list[Results] = []
     for _ in range(options.repeat):
@@ -111,7 +117,8 @@ def _run_all(size: Size, options: argparse.Namespace) -> tuple[dict[str, list[Me
                 continue
             out = size.home / "out"
             shutil.rmtree(out, ignore_errors=True)
-            script = [sys.executable, str(HERE / "peers" / f"{name}_day.py"), *size.scripts, str(out), str(DAY)]
+            file = HERE / "peers" / f"{name.removesuffix('_alone')}_day.py"
+            script = [sys.executable, str(file), *size.scripts, str(out), str(DAY), *PEERS[name]]
             taken[name].append(measure(script, size.home / "log"))
             if odd := differences(expected[0], results_of_script(out)):
                 raise SystemExit(f"{name} came to other results: {'; '.join(odd)}")
@@ -122,7 +129,7 @@ def _run_all(size: Size, options: argparse.Namespace) -> tuple[dict[str, list[Me
 def _print(size: Size, taken: Mapping[str, list[Measured]], results: Results) -> None:
     print(f"\n{size.lines:,} order lines, {int((size.home / 'ready').read_text()) / 1e6:,.0f} MB of Avro, {os.cpu_count()} processors")
     print(f"the same of all: {results.counts}")
-    print("  ".join(f"{name:>16}" for name in COLUMNS))
+    print("  ".join(f"{name:>21}" for name in COLUMNS))
     platform = statistics.median(m.wall for m in taken[PLATFORM])
     for name, runs in taken.items():
         wall = statistics.median(m.wall for m in runs)
@@ -135,7 +142,7 @@ def _print(size: Size, taken: Mapping[str, list[Measured]], results: Results) ->
             f"{max(m.peak_mib for m in runs):,.0f}",
             f"{size.lines / wall:,.0f}",
         )
-        print("  ".join(f"{cell:>16}" for cell in cells))
+        print("  ".join(f"{cell:>21}" for cell in cells))
     print(f"medians of {len(taken[PLATFORM])} (and the best); 'platform / it' is the platform's wall time divided by the script's.")
     print(f"PostgreSQL beside the platform, shared by all commands of the home: {max(m.server_mib for m in taken[PLATFORM]):,.0f} MiB")
 

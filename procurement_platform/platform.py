@@ -32,7 +32,7 @@ class Platform:
 
     @cached_property
     def database(self) -> Database:
-        return Database(self.settings)
+        return Database(self.settings, self.lake.real_location)
 
     @cached_property
     def lake(self) -> Lake:

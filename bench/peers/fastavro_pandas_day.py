@@ -1,13 +1,12 @@
-"""The procurement day by hand with fastavro and pandas, the files side by side in processes.
+"""The procurement day by hand with fastavro and pandas, the files side by side in processes, or one after the other.
 
 Decimals are kept as whole numbers of their smallest unit: `Decimal` objects in pandas are many times slower.
 
-Run: python fastavro_pandas_day.py INBOX REFERENCE OUT DATE
+Run: python fastavro_pandas_day.py INBOX REFERENCE OUT DATE [PROCESSES]
 """
 
 import io
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -74,8 +73,9 @@ def main() -> None:
     zones = dict(zip(reference["markets"]["market"], reference["markets"]["timezone"], strict=True))
     jobs = [(feed, path) for feed in ("orders", "stock") for path in day.files(feed)]
     jobs.sort(key=lambda job: -job[1].stat().st_size)
-    with ProcessPoolExecutor(os.cpu_count()) as processes:
-        done = list(processes.map(partial(take_in, day, zones, skus), *zip(*jobs, strict=True)))
+    with ProcessPoolExecutor(day.processes) as processes:
+        at_once = map if day.processes == 1 else processes.map
+        done = list(at_once(partial(take_in, day, zones, skus), *zip(*jobs, strict=True)))
     quarantine = [each.quarantine for each in done if each.quarantine is not None]
     duplicates = []
     for feed in ("orders", "stock"):

@@ -4,6 +4,7 @@ import argparse
 import csv
 import datetime as dt
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,12 +31,13 @@ MAX_TEXT, MAX_QUANTITY, MAX_PRICE, WINDOW_DAYS = 256, 1_000_000_000, 100_000_000
 
 @dataclass(frozen=True)
 class Day:
-    """What a script is asked: the inbox, the reference tables as Parquet, where results go, and the run date."""
+    """What a script is asked: the inbox, the reference tables as Parquet, where results go, the run date, and in how many processes."""
 
     inbox: Path
     reference: Path
     out: Path
     date: dt.date
+    processes: int
 
     def files(self, feed: str) -> list[Path]:
         return sorted(p for p in (self.inbox / feed / self.date.isoformat()).iterdir() if p.name[0] not in "._")
@@ -64,6 +66,7 @@ def the_day() -> Day:
     for name in ("inbox", "reference", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("date", type=dt.date.fromisoformat)
+    parser.add_argument("processes", type=int, nargs="?", default=os.cpu_count())
     day = Day(**vars(parser.parse_args()))
     for folder in ("raw/orders", "raw/stock", "order_lines", "stock_lines", "csv"):
         (day.out / folder).mkdir(parents=True)

@@ -141,10 +141,10 @@ def database(settings: "Settings") -> Iterator[Finding]:
     """The database answers, is new enough, has the schema, and has reference tables."""
     from procurement_platform.database.connect import Database
     from procurement_platform.database.migrate import HEAD
-    from procurement_platform.errors import ProcurementError
+    from procurement_platform.errors import ConfigurationError, ProcurementError
 
     own = "PROCUREMENT_DATABASE_URL" if settings.database_url else "embedded PostgreSQL"
-    found = Database(settings)
+    found = Database(settings, _lake_of(settings))
     try:
         with found.transaction() as connection:
             server = connection.info.server_version // 10000
@@ -158,13 +158,24 @@ def database(settings: "Settings") -> Iterator[Finding]:
             yield _reference([str(name) for (name,) in connection.execute(_EMPTY_TABLES).fetchall()])
     except ProcurementError as problem:
         mend = (
-            "correct PROCUREMENT_DATABASE_URL, or start that server"
+            "do as it says"
+            if isinstance(problem, ConfigurationError)
+            else "correct PROCUREMENT_DATABASE_URL, or start that server"
             if settings.database_url
             else f"see {settings.home}/postgres/server.log"
         )
         yield Finding("database", "wrong", str(problem), mend)
     finally:
         found.close()
+
+
+def _lake_of(settings: "Settings") -> str | None:
+    from procurement_platform.lake.files import Lake
+
+    try:
+        return Lake(settings.lake_url).real_location
+    except (OSError, ValueError, ImportError):
+        return None  # told of the lake
 
 
 _EMPTY_TABLES = """

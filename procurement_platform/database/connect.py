@@ -28,8 +28,10 @@ class Database:
     connection, the embedded server does not stop.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lake: str | None = None) -> None:
+        """`lake` is the root of the lake that the database is to speak of; None: whichever it is."""
         self._url = settings.database_url
+        self._lake = lake
         self._server = EmbeddedServer(settings) if self._url is None else None
         self._lock = threading.Lock()
         self._kept: list[psycopg.Connection] = []
@@ -69,7 +71,11 @@ class Database:
             self._give_back(connection)
 
     def ensure(self) -> None:
-        """Makes sure that the server runs and has this version's schema. Once per object; then free of cost."""
+        """Makes sure that the server runs, has this version's schema and belongs to the lake. Once per object; then free of cost.
+
+        Raises:
+            ConfigurationError: the database speaks of another lake.
+        """
         if self._process != os.getpid():  # a fork: connections cannot be shared with the parent (psycopg leaves the parent's open)
             self._kept.clear()
             self._ready, self._process = False, os.getpid()
@@ -81,6 +87,8 @@ class Database:
                 self._server.look_after(connection)
             if revision(connection) != HEAD:
                 migrate(lambda: self._open("procurement: migration", autocommit=False))
+            if self._lake is not None:
+                _same_lake(connection, self._lake)
         except psycopg.OperationalError as problem:
             connection.close()
             raise DatabaseUnavailable(f"the database went away: {_first_line(problem)}") from None
@@ -169,6 +177,28 @@ class Database:
                 self._kept.append(connection)
                 return
         connection.close()
+
+
+# The lake may change until something in it is spoken of: a first `doctor` with a wrong setting binds nobody.
+_NOTE_LAKE = """
+INSERT INTO control.lake (url) VALUES (%s) ON CONFLICT (one) DO UPDATE SET url = excluded.url, recorded_at = excluded.recorded_at
+WHERE NOT EXISTS (SELECT FROM control.files) AND NOT EXISTS (SELECT FROM control.table_runs)
+    AND NOT EXISTS (SELECT FROM control.reference_pins)
+"""
+_LAKE = "SELECT url FROM control.lake"
+
+
+def _same_lake(connection: psycopg.Connection, lake: str) -> None:
+    """Notes the lake at the first use: the ledger, the days and the tables name files by their place in it."""
+    found = connection.execute(_LAKE).fetchone()
+    if found != (lake,):
+        connection.execute(_NOTE_LAKE, (lake,))
+        found = connection.execute(_LAKE).fetchone()
+    if found is not None and found != (lake,):
+        raise ConfigurationError(
+            f"the database speaks of the lake {found[0]}, and the lake set here is {lake}: set PROCUREMENT_LAKE={found[0]}, "
+            "or give each lake a database of its own (PROCUREMENT_DATABASE_URL); a lake that was moved goes back to its place"
+        )
 
 
 def _close(connections: list[psycopg.Connection], process: int) -> None:

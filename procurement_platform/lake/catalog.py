@@ -125,7 +125,7 @@ class TableCatalog:
             ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
 
     def _create(self, table: Table, identifier: str) -> None:
-        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import IdentityTransform
 
@@ -142,18 +142,26 @@ class TableCatalog:
                 )
             except TableAlreadyExistsError:
                 return  # another process was first
-        else:  # perhaps made by an earlier version
-            if PROPERTIES.items() - there.properties.items():
-                _transaction()(there, autocommit=True).set_properties(PROPERTIES)
-            types = {field.name: field.field_type for field in there.schema().fields}
-            wider = [f for f in iceberg_schema(table).fields if types.get(f.name, f.field_type) != f.field_type]
-            if wider:
-                with there.update_schema() as update:
-                    for field in wider:
-                        update.update_column(field.name, field.field_type)
+        else:
+            try:
+                _bring_up(table, there)
+            except CommitFailedException:  # another process committed meanwhile: perhaps this very thing
+                _bring_up(table, self._catalog.load_table(identifier))
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"
+
+
+def _bring_up(table: Table, there: "IcebergTable") -> None:
+    """Gives a table that an earlier version made this version's properties and widths."""
+    if PROPERTIES.items() - there.properties.items():
+        _transaction()(there, autocommit=True).set_properties(PROPERTIES)
+    types = {field.name: field.field_type for field in there.schema().fields}
+    wider = [f for f in iceberg_schema(table).fields if types.get(f.name, f.field_type) != f.field_type]
+    if wider:
+        with there.update_schema() as update:
+            for field in wider:
+                update.update_column(field.name, field.field_type)
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,11 @@ class Lake:
         """The root as PyIceberg takes it. It leaves percent escapes of URLs alone, too: a local root is a plain path."""
         return self.root if self.local else self.url
 
+    @property
+    def real_location(self) -> str:
+        """The root by its one name, whichever links lead to it."""
+        return os.path.realpath(self.root) if self.local else self.url
+
     def path(self, *parts: str) -> str:
         """The absolute path of a file, as the file system names it."""
         return str(PurePosixPath(self.root, *parts))

@@ -46,9 +46,9 @@ def test_every_script_comes_to_the_platforms_results(platform: Platform, scripts
     assert set(expected.tables["net_demand"]["stock_basis"]) == {"counted", "zero", "unknown"}
     assert set(expected.tables["supplier_order_allocations"]["kind"]) == {"net_demand", "surplus"}
     assert len(expected.csvs) > 1
-    for peer in ("duckdb", "polars", "fastavro_pandas"):
-        out = tmp_path / peer
-        asked = [platform.lake.path("inbox"), tmp_path / "parquet", out, DAY]
+    for peer, processes in (("duckdb", 2), ("polars", 2), ("fastavro_pandas", 1), ("fastavro_pandas", 2)):
+        out = tmp_path / f"{peer}_{processes}"
+        asked = [platform.lake.path("inbox"), tmp_path / "parquet", out, DAY, processes]
         script = BENCH / "peers" / f"{peer}_day.py"
         done = subprocess.run([sys.executable, script, *map(str, asked)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{peer}: {done.stderr[-2000:]}"

@@ -1,5 +1,6 @@
 """`procurement doctor`: each thing that can be wrong is found, and said how to mend."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,25 @@ def test_a_database_that_does_not_answer_is_wrong(procurement: Procurement, tmp_
     assert finding(done, "database")["state"] == "wrong"
     assert "PROCUREMENT_DATABASE_URL" in finding(done, "database")["mend"]
     assert "hunter2" not in done.out + done.err
+
+
+def test_a_database_of_another_lake_is_wrong(
+    procurement: Procurement, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_sample(database)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO control.reference_pins (run_date, table_name, version) VALUES ('2025-12-20', 'markets', 'ab')")
+    assert procurement("doctor").code == 0
+    (tmp_path / "link").symlink_to(os.environ["PROCUREMENT_HOME"])
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "link"))  # the same lake by another name
+    assert procurement("doctor").code == 0
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "second"))
+    done = procurement("doctor", "--format", "json")
+    assert done.code == 1
+    assert finding(done, "database")["found"].startswith(f"the database speaks of the lake {tmp_path}")
+    done = procurement("run", "2025-12-20")
+    assert done.code == 1
+    assert "set PROCUREMENT_LAKE=" in done.err
 
 
 def test_a_home_that_cannot_be_written_is_wrong(

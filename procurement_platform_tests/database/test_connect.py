@@ -209,3 +209,31 @@ def test_a_warm_start_imports_neither_alembic_nor_sqlalchemy(database: Database)
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_database_speaks_of_one_lake(home: Settings) -> None:
+    first, second = Database(home, "/lakes/one"), Database(home, "/lakes/two")
+    first.ensure()
+    second.ensure()  # nothing is in it yet: a wrong setting at the first look binds nobody
+    with second.transaction() as connection:
+        connection.execute("INSERT INTO control.reference_pins (run_date, table_name, version) VALUES ('2025-12-20', 'markets', 'ab')")
+    with pytest.raises(ConfigurationError, match=r"speaks of the lake /lakes/two, .* /lakes/one: set PROCUREMENT_LAKE=/lakes/two"):
+        Database(home, "/lakes/one").ensure()
+    Database(home, "/lakes/two").ensure()
+    Database(home).ensure()  # who asks for no lake is told of none
+
+
+def test_first_uses_at_once_agree_on_the_lake(home: Settings) -> None:
+    def use(number: int) -> str | None:
+        try:
+            with Database(home, f"/lakes/{number % 2}").transaction() as connection:
+                connection.execute("SELECT 1")
+        except ConfigurationError as refused:
+            return str(refused)
+        return None
+
+    with Database(home).transaction() as connection:
+        connection.execute("INSERT INTO control.reference_pins (run_date, table_name, version) VALUES ('2025-12-20', 'markets', 'ab')")
+    with ThreadPoolExecutor(8) as threads:
+        told = list(threads.map(use, range(16)))
+    assert sorted(refusal is None for refusal in told) == [False] * 8 + [True] * 8  # one lake's half of them

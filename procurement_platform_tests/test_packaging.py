@@ -1,11 +1,13 @@
 """The lock files fit pyproject.toml, and the wheel holds what a checkout has beside the package."""
 
+import ast
 import os
 import subprocess
 import sys
 import tomllib
 import zipfile
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,40 @@ def test_the_lock_fits_what_the_project_asks_for(lock: str, groups: tuple[str, .
         if not pins or not all(requirement.specifier.contains(version(pin), prereleases=True) for pin in pins):
             unfit.append(f"{text}: {[str(pin) for pin in pins] or 'missing'}; `make lock`")
     assert unfit == []
+
+
+def imported(folder: Path) -> dict[str, str]:
+    """The modules from elsewhere that a folder's files import when they run, each with a file that does."""
+    found: dict[str, str] = {}
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_bytes())
+        for_types = {
+            inner for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for inner in node.body
+        }
+        for node in ast.walk(tree):
+            if node in for_types:
+                continue
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            found |= {name.partition(".")[0]: str(path.relative_to(CHECKOUT)) for name in names}
+    own = {CHECKOUT.name, PACKAGE.name, f"{PACKAGE.name}_tests", *sys.stdlib_module_names}
+    return {name: path for name, path in found.items() if name not in own}
+
+
+@pytest.mark.parametrize(("folder", "groups"), [(PACKAGE, ()), (CHECKOUT / f"{PACKAGE.name}_tests", ("dev", "cluster"))])
+def test_what_is_imported_is_declared(folder: Path, groups: tuple[str, ...]) -> None:
+    wanted = [*pyproject()["project"]["dependencies"], *(text for group in groups for text in pyproject()["dependency-groups"][group])]
+    if folder != PACKAGE:
+        wanted += pyproject()["project"]["optional-dependencies"]["stack"]
+    declared = {canonicalize_name(Requirement(text).name) for text in wanted}
+    distributions = packages_distributions()
+    undeclared = {
+        name: path
+        for name, path in imported(folder).items()
+        if declared.isdisjoint(map(canonicalize_name, distributions.get(name, [name])))
+    }
+    assert undeclared == {}
 
 
 def test_the_build_backend_is_locked() -> None:

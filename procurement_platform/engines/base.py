@@ -1,4 +1,4 @@
-"""The one interface of the SQL engines: Parquet files in, one Parquet file (or a few rows) out."""
+"""The one interface of the SQL engines: Parquet files in, Parquet (or a few rows) out."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -24,6 +24,14 @@ class Relation:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a query's result became: its number of rows and the Parquet files that hold them (none where there are no rows)."""
+
+    rows: int
+    files: tuple[str, ...]
+
+
 class Engine(Protocol):
     """Runs the platform's SQL files. One engine serves one thread.
 
@@ -35,8 +43,11 @@ class Engine(Protocol):
 
     def write(
         self, query: Query, relations: Mapping[str, Relation], target: str, table_columns: Mapping[str, str], params: Mapping[str, Scalar]
-    ) -> int:
-        """Write the result to one new Parquet file and return its number of rows."""
+    ) -> Written:
+        """Write the result to a new Parquet file, `target`, which is there afterwards also where it has no rows.
+
+        An engine with several writers puts more files beside it, named after it; only one file keeps the order of the rows.
+        """
         ...
 
     def rows(self, query: Query, relations: Mapping[str, Relation], params: Mapping[str, Scalar]) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from procurement_platform.engines.base import Relation, Scalar
+from procurement_platform.engines.base import Relation, Scalar, Written
 from procurement_platform.engines.queries import Compiled, Query
 from procurement_platform.errors import InputGone, ProcurementError, PromiseBroken, QueryRefused
 from procurement_platform.lake.tables import ARROW_TYPES
@@ -60,7 +60,7 @@ class DuckDBEngine:
 
     def write(
         self, query: Query, relations: Mapping[str, Relation], target: str, table_columns: Mapping[str, str], params: Mapping[str, Scalar]
-    ) -> int:
+    ) -> Written:
         compiled, bound = self._bind(query, relations, params)
         path = self._path(target)
         if "://" not in path:
@@ -75,7 +75,8 @@ class DuckDBEngine:
                 if "://" not in path:
                     Path(path).unlink(missing_ok=True)
                 raise
-        return int(copied[0][0])
+        rows = int(copied[0][0])
+        return Written(rows, (target,) if rows else ())
 
     def rows(self, query: Query, relations: Mapping[str, Relation], params: Mapping[str, Scalar]) -> list[dict[str, object]]:
         return self.arrow(query, relations, params).to_pylist()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ class Taken:
     def reject(self, task: DecodeTask, reason: str) -> DecodeOutcome:
         """Puts the bytes among the rejected files; `reason` begins with a verb, the file's name is set before it."""
         kept = self._move(task, None if task.raw_folder is None else task.rejected_folder)
-        told = f"{task.feed} {task.run_date} {task.file_name} {reason}"
+        # Names of columns come from outside.
+        told = f"{task.feed} {task.run_date} {task.file_name} {_in_a_line(reason)}"
         return DecodeOutcome("rejected", told, self.sha256, self.size, self.file_id, kept)
 
     def _move(self, task: DecodeTask, folder: str | None) -> str | None:
@@ -123,6 +125,10 @@ def give_up(task: DecodeTask, reason: str) -> DecodeOutcome:
         return take(task).reject(task, reason)
     except NotTaken as problem:
         return problem.outcome(task)
+
+
+def _in_a_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox import words
 from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
-from procurement_platform.inbox.decoders import open_decoder
+from procurement_platform.inbox.decoders import NOT_UTF8, BrokenRow, open_decoder
 from procurement_platform.inbox.identity import safe_name
 from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, unfinished
 from procurement_platform.inbox.output import ParquetOutput
@@ -82,6 +82,7 @@ class _Pass:
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
         self._own_market = self._other_market = 0
+        self._unread: BrokenRow | None = None
 
     def run(self) -> DecodeOutcome:
         try:
@@ -121,16 +122,18 @@ class _Pass:
         """Rows that name no market, or cannot be read at all, say nothing about whose file it is."""
         if self._other_market and not self._own_market:
             rows, unnamed = self._other_market, self._lines.rows + self._quarantine.rows - self._other_market
-            beside = f" ({unnamed} more name none that can be read)" if unnamed else ""
-            raise InvalidFile(
-                f"has no row for {self._task.market}: all {rows} rows name another market{beside}; send it under its own market's name"
-            )
+            remedy = "send it under its own market's name"
+            if unnamed:
+                why = f": row {self._unread.row_number} {self._unread.reason}" if self._unread else ""
+                remedy = f"{remedy} ({unnamed} more name none that can be read{why})"
+            raise InvalidFile(f"has no row for {self._task.market}: all {rows} rows name another market; {remedy}")
 
     def _rows(self) -> None:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
         for batch in self._decoder.batches(set(self._checker.columns.values())):
             self._tick("decode")
             checked = self._checker.check(batch)
+            self._unread = _first_unread([*([self._unread] if self._unread else []), *batch.broken])
             self._own_market += checked.own_market
             self._other_market += checked.other_market
             self._quantity[0] += _total(checked.lines[measure])
@@ -184,6 +187,11 @@ def _active_products(path: str, run_date: str) -> pl.Series:
         pl.col("active_to").is_null() | (pl.col("active_to") >= day)
     )
     return products.filter(active)["sku"].unique().sort()
+
+
+def _first_unread(broken: list[BrokenRow]) -> BrokenRow | None:
+    """Of rows that cannot be read the one to tell of: bytes that are no UTF-8 concern a whole file."""
+    return min(broken, key=lambda row: (not row.reason.startswith(NOT_UTF8), row.row_number), default=None)
 
 
 def _total(quantities: pl.Series) -> Decimal:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.engines.base import Relation
+from procurement_platform.engines.base import Relation, Scalar
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.publish import Published, content_hash
 from procurement_platform.lake.tables import Table
@@ -95,8 +95,8 @@ def stage(run: DayRun, table: Table, relations: Mapping[str, Relation]) -> Stage
     folder = run.platform.publisher.stage(table, run.run_date, run.run_id)[0]
     target = f"{folder}/part-0.parquet"
     query = run.platform.query(f"{run.domain}/{table.name}")
-    rows = engine.write(query, relations, target, table.sql_types, {"run_date": run.run_date})
-    staged = Staged(table, (target,) if rows else ())
+    written = engine.write(query, relations, target, table.sql_types, {"run_date": run.run_date})
+    staged = Staged(table, written.files)
     if table.key and staged.files:
         counted = engine.rows(run.platform.query(f"{run.domain}/{table.name}_repeated"), {table.name: staged.relation}, {})
         if repeated := counted[0]["keys"]:
@@ -117,12 +117,11 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
     folder = f"logs/violations/{run.run_date.isoformat()}/{run.run_id}/{name}"
     platform.registry.stage(violations_of(name), run.run_date, run.run_id, (folder,))
     base = platform.lake.empty_folder(folder)
-    files = []
+    files: list[str] = []
     for number, check in enumerate(checks):
         target = f"{base}/part-{number}.parquet"
-        rows = platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, {"run_date": run.run_date})
-        if rows:
-            files.append(target)
+        params: dict[str, Scalar] = {"run_date": run.run_date}
+        files += platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, params).files
     columns = ["dataset", "rule", *SUBJECT, "message"]
     return Found(name, tuple(files), *_counts(pq.read_table(files, columns=columns) if files else None))
 

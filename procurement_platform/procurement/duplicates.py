@@ -30,7 +30,7 @@ def find_repeated(
     """
     query = run.platform.query(f"procurement/{noun(feed)}_duplicates")
     earlier = _earlier(run) if feed.lines is ORDER_LINES else {}
-    found = []
+    found: list[str] = []
     for number, markets in enumerate(batches({f.file_id: f for f in files if f.file_id in lines}, BATCH_ROWS)):
         own = [path for f in files if f.market in markets for path in lines.get(f.file_id, ())]
         relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, own), "files": sent}
@@ -38,8 +38,7 @@ def find_repeated(
             before = [path for path, market in earlier.items() if market in markets or market is None]
             relations["earlier_order_lines"] = relation(ORDER_LINES, before)
         target = f"{folder}/_repeated-{number}.parquet"
-        if run.platform.engine.write(query, relations, target, REPEATED_TYPES, {"run_date": run.run_date}):
-            found.append(target)
+        found += run.platform.engine.write(query, relations, target, REPEATED_TYPES, {"run_date": run.run_date}).files
     return Relation(REPEATED_TYPES, tuple(found))
 
 
@@ -62,12 +61,12 @@ def batches(files: Mapping[str, LedgerFile], most: int) -> Iterator[set[str]]:
 
 def without_repeated(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation) -> tuple[str, ...]:
     """A file's lines without its duplicates and conflicts, in place of the lines as decoded."""
-    query, written = run.platform.query(f"procurement/{feed.lines.name}_kept"), []
+    query = run.platform.query(f"procurement/{feed.lines.name}_kept")
+    written: list[str] = []
     for path in paths:
         target = path.removesuffix(".parquet") + ".kept.parquet"
         relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
-        if run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}):
-            written.append(target)
+        written += run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}).files
         Path(path).unlink()
     return tuple(written)
 

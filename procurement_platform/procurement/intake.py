@@ -146,11 +146,11 @@ def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Plac
         checked = relation(feed.lines, [path for paths in lines.values() for path in paths])
         relations = {f"{noun(feed)}_lines_checked": checked, "files": sent, "repeated": repeated}
         path = f"{place.lines}/_duplicates.parquet"
-        if engine.write(run.platform.query(f"procurement/{noun(feed)}_duplicate_rows"), relations, path, DUPLICATES_TYPES, params):
-            duplicates = Relation(DUPLICATES_TYPES, (path,))
+        query = run.platform.query(f"procurement/{noun(feed)}_duplicate_rows")
+        duplicates = Relation(DUPLICATES_TYPES, engine.write(query, relations, path, DUPLICATES_TYPES, params).files)
         conflicts = f"{place.quarantine}/conflicts.parquet"
-        if engine.write(run.platform.query(f"procurement/{noun(feed)}_conflicts"), relations, conflicts, QUARANTINE.sql_types, params):
-            quarantine.append(conflicts)
+        query = run.platform.query(f"procurement/{noun(feed)}_conflicts")
+        quarantine += engine.write(query, relations, conflicts, QUARANTINE.sql_types, params).files
         counted = engine.rows(run.platform.query("procurement/repeated_by_file"), relations, params)
         for row in counted:
             file = files[str(row["file_id"])]

@@ -39,7 +39,7 @@ def one(engine: DuckDBEngine, expression: str, folder: Path, **row: object) -> o
 def test_write_and_read_back(engine: DuckDBEngine, tmp_path: Path) -> None:
     given = file(tmp_path, [{"k": "b", "q": Decimal("1.500"), "n": 1}, {"k": "a", "n": 2}, {"n": 3}])
     target = tmp_path / "new" / "part-0.parquet"
-    assert engine.write(READ, {"t": given}, str(target), READ_COLUMNS, {}) == 3
+    assert engine.write(READ, {"t": given}, str(target), READ_COLUMNS, {}).rows == 3
     assert pq.read_table(target).to_pylist() == [
         {"k": "a", "q": None, "n": 2},
         {"k": "b", "q": Decimal("1.500"), "n": 1},
@@ -61,7 +61,7 @@ def test_other_file_systems_through_fsspec(tmp_path: Path) -> None:
     engine = DuckDBEngine(temporary=tmp_path / "tmp", folders=("memory://lake", str(tmp_path)))
     try:
         target = "memory://lake/out.parquet"
-        assert engine.write(READ, {"t": Relation(COLUMNS, ("memory://lake/t.parquet",))}, target, READ_COLUMNS, {}) == 1
+        assert engine.write(READ, {"t": Relation(COLUMNS, ("memory://lake/t.parquet",))}, target, READ_COLUMNS, {}).rows == 1
         with memory.open("/lake/out.parquet", "rb") as written:
             assert pq.read_table(written).to_pylist() == [{"k": "a", "q": None, "n": 7}]
     finally:
@@ -70,7 +70,7 @@ def test_other_file_systems_through_fsspec(tmp_path: Path) -> None:
 
 def test_no_files_is_an_empty_relation_with_types(engine: DuckDBEngine, tmp_path: Path) -> None:
     assert engine.rows(READ, {"t": Relation(COLUMNS)}, {}) == []
-    assert engine.write(READ, {"t": Relation(COLUMNS)}, str(tmp_path / "x.parquet"), READ_COLUMNS, {}) == 0
+    assert engine.write(READ, {"t": Relation(COLUMNS)}, str(tmp_path / "x.parquet"), READ_COLUMNS, {}).rows == 0
     assert pq.read_schema(tmp_path / "x.parquet").names == list(READ_COLUMNS)
     counted = Query("test/count", "SELECT COUNT(*) AS n, SUM(q) AS q FROM t")
     assert engine.rows(counted, {"t": Relation(COLUMNS)}, {}) == [{"n": 0, "q": None}]
@@ -87,7 +87,7 @@ def test_columns_of_another_type_in_the_file_are_cast(engine: DuckDBEngine, tmp_
     path = tmp_path / "narrow.parquet"
     pq.write_table(pa.table({"k": ["a"], "q": pa.array([Decimal("1.50")], pa.decimal128(9, 2)), "n": pa.array([1], pa.int16())}), path)
     relation = Relation({"k": "varchar", "q": "decimal(18,3)", "n": "bigint"}, (str(path),))
-    assert engine.write(READ, {"t": relation}, str(tmp_path / "out.parquet"), READ_COLUMNS, {}) == 1
+    assert engine.write(READ, {"t": relation}, str(tmp_path / "out.parquet"), READ_COLUMNS, {}).rows == 1
     assert engine.rows(READ, {"t": relation}, {}) == [{"k": "a", "q": Decimal("1.500"), "n": 1}]
 
 
@@ -96,7 +96,7 @@ def test_parameters_are_bound(engine: DuckDBEngine, tmp_path: Path) -> None:
     given = {"t": file(tmp_path, [{"k": "it's", "d": dt.date(2025, 1, 1), "q": Decimal("0.001")}])}
     params: dict[str, Scalar] = {"k": "it's", "d": dt.date(2025, 1, 1), "q": Decimal("0.001")}
     assert engine.rows(query, given, params) == [{"k": "it's"}]
-    assert engine.write(query, given, str(tmp_path / "x.parquet"), {"k": "varchar"}, params) == 1
+    assert engine.write(query, given, str(tmp_path / "x.parquet"), {"k": "varchar"}, params).rows == 1
     with pytest.raises(QueryRefused, match=":d has no value"):
         engine.rows(query, given, {"k": "a", "q": 1})
     with pytest.raises(QueryRefused, match=":d is a datetime"):
@@ -249,7 +249,7 @@ def test_more_than_memory_spills_and_leaves_nothing(many: Relation, tmp_path: Pa
     engine = DuckDBEngine(memory_mib=64, temporary=tmp_path / "tmp", folders=(str(Path(many.files[0]).parent), str(tmp_path)))
     query = Query("q", "SELECT k, q, p, n, d FROM t ORDER BY q, p, n, k")
     try:
-        assert engine.write(query, {"t": many}, str(tmp_path / "x.parquet"), COLUMNS, {}) == 600_000
+        assert engine.write(query, {"t": many}, str(tmp_path / "x.parquet"), COLUMNS, {}).rows == 600_000
     finally:
         engine.close()
     assert list((tmp_path / "tmp").iterdir()) == []

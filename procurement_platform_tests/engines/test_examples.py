@@ -25,8 +25,10 @@ def test_example(example: Example, engine: DuckDBEngine, tmp_path: Path) -> None
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e.query in RESULTS], ids=str)
 def test_example_writes_the_declared_columns(example: Example, engine: DuckDBEngine, tmp_path: Path) -> None:
     target = str(tmp_path / "out" / "part-0.parquet")
-    rows = engine.write(load_query(example.query), relations(example, tmp_path), target, RESULTS[example.query], example.params)
-    assert rows == len(example.expect)
+    written = engine.write(load_query(example.query), relations(example, tmp_path), target, RESULTS[example.query], example.params)
+    assert written.rows == len(example.expect)
+    assert written.files == ((target,) if example.expect else ())
+    assert Path(target).exists()
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from procurement_platform.engines.base import Written
 from procurement_platform.engines.queries import Query, load_query
 from procurement_platform.errors import PromiseBroken
 from procurement_platform.lake.runs import TableRun
@@ -181,13 +182,13 @@ def _without_currency(table: pa.Table) -> pa.Table:
 def test_a_wrong_file_is_not_committed(ran: Shop, spoil: Any, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write = ran.platform.engine.write
 
-    def spoiled(query: Query, relations: Any, target: str, *more: Any) -> int:
-        rows = write(query, relations, target, *more)
+    def spoiled(query: Query, relations: Any, target: str, *more: Any) -> Written:
+        written = write(query, relations, target, *more)
         if query.name == "procurement/aggregated_orders":
             table = spoil(pq.read_table(target))
             Path(target).unlink()
             pq.write_table(table, target, store_decimal_as_integer=True)
-        return rows
+        return written
 
     with monkeypatch.context() as patch:
         patch.setattr(ran.platform.engine, "write", spoiled)

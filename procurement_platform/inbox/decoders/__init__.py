@@ -15,6 +15,7 @@ from procurement_platform.inbox.task import Limits
 
 BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small enough to hold several of
 SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
+NOT_UTF8 = "is not UTF-8"  # how each reason begins that is one of bytes
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:
             from procurement_platform.inbox.decoders.jsonl import JsonLinesDecoder
 
             return JsonLinesDecoder(path, limits)
+
+
+def not_utf8(byte: int, where: str = "it") -> str:
+    """What is said of a byte that no text in UTF-8 has at its place; `where` is what has it."""
+    return f"{NOT_UTF8}: {where} has the byte 0x{byte:02x}; export the file as UTF-8"
 
 
 def as_json(frame: pl.DataFrame) -> pl.Series:

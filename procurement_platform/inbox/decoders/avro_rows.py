@@ -13,7 +13,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.container import Block, Bounds, Header, blocks
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, not_utf8
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -70,6 +70,8 @@ class AvroRows:
             row = fastavro.schemaless_reader(data, self._schema, None)
         except MemoryError:
             raise
+        except UnicodeDecodeError as problem:
+            raise InvalidFile(not_utf8(problem.object[problem.start], f"a text in row {number}")) from problem
         except Exception as problem:  # fastavro's errors are those of whatever it stumbles over
             raise InvalidFile(f"is damaged at row {number} in block {block.number} ({_words(problem)}); send it again") from problem
         return cast("dict[str, Any]", row)

@@ -15,7 +15,7 @@ from typing import cast
 import polars as pl
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow
+from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 
@@ -62,15 +62,16 @@ class CsvDecoder:
         try:
             first = lines.partition(b"\n")[0].decode()
         except UnicodeDecodeError as problem:
-            byte = lines[problem.start]
-            raise InvalidFile(f"is not UTF-8: its header has the byte 0x{byte:02x}; export it as UTF-8") from None
+            raise InvalidFile(not_utf8(lines[problem.start], "its header")) from None
+        if "\0" in first:
+            raise InvalidFile(f"{NOT_UTF8}: its header has zero bytes, as UTF-16 has; export the file as UTF-8")
         if first.removeprefix("\ufeff").strip().strip('"').lower().startswith("sep="):
             raise InvalidFile(f"begins with {first.strip()[:20]!r}, a line for Excel; remove it: the first line names the columns")
         delimiter = max(_DELIMITERS, key=first.count)
         try:
             names = next(
                 csv.reader(
-                    io.StringIO(lines[: self._limits.max_block_bytes].decode("utf-8", "replace"), newline="\n"),
+                    io.StringIO(lines[: self._limits.max_block_bytes].decode("utf-8", "surrogateescape"), newline="\n"),
                     delimiter=delimiter,
                     strict=True,
                 ),
@@ -78,6 +79,8 @@ class CsvDecoder:
             )
         except csv.Error as problem:
             raise InvalidFile(f"has a header that cannot be read ({problem}); send the columns' names in the first line") from None
+        if bad := next((byte for name in names if (byte := _bad_byte(name)) is not None), None):
+            raise InvalidFile(not_utf8(bad, "its header"))
         names = [name.strip() or f"column {number}" for number, name in enumerate(names, 1)]
         if len(names) > self._limits.max_columns:
             raise InvalidFile(
@@ -179,16 +182,21 @@ def _swallowed(row: int) -> InvalidFile:
 def _unless_utf8(record: "list[str] | _Unread") -> "list[str] | _Unread":
     """The record itself, or why not where a byte of it is no UTF-8."""
     if isinstance(record, _Unread):
-        return record
-    text = ",".join(record)
+        byte = _bad_byte(record.line)
+        return record if byte is None else _Unread(f"{not_utf8(byte)}; and {record.reason}", record.line)
+    for number, cell in enumerate(record, 1):
+        if (byte := _bad_byte(cell)) is not None:
+            return _Unread(not_utf8(byte, f"cell {number}"), ",".join(record))
+    return record
+
+
+def _bad_byte(text: str) -> int | None:
+    """The first byte that was no UTF-8 in a text read with `surrogateescape`."""
     try:
         text.encode()
     except UnicodeEncodeError as problem:
-        byte = ord(text[problem.start]) - 0xDC00
-        column = text.count(",", 0, problem.start) if text.count(",") == len(record) - 1 else None
-        where = f" in cell {column + 1}" if column is not None else ""
-        return _Unread(f"is not UTF-8: it has the byte 0x{byte:02x}{where}; export the file as UTF-8", text)
-    return record
+        return ord(text[problem.start]) - 0xDC00
+    return None
 
 
 def _sent(cells: dict[str, str]) -> str:

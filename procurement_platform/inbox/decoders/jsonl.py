@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
@@ -33,16 +33,19 @@ class JsonLinesDecoder:
         self._limits = limits
         self._decode = msgspec.json.Decoder(float_hook=_Number).decode
         keys: dict[str, None] = {}
-        for _, line in self._lines():
+        first = ""
+        for number, line in self._lines():
             row = self._object(line)
-            if isinstance(row, dict) and not row.keys() <= keys.keys():
+            if isinstance(row, str):
+                first = first or f" (row {number} {row})"
+            elif not row.keys() <= keys.keys():
                 keys.update(dict.fromkeys(row))
                 if len(keys) > limits.max_columns:
                     raise InvalidFile(
                         f"has more than {limits.max_columns} different keys; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
                     )
         if not keys:
-            raise InvalidFile("holds no JSON object in any line; send one per row")
+            raise InvalidFile(f"holds no JSON object in any line; send one per row{first}")
         self.schema: dict[str, pl.DataType] = {key: pl.String() for key in keys}
 
     def batches(self, columns: Collection[str]) -> Iterator[Batch]:
@@ -84,7 +87,7 @@ class JsonLinesDecoder:
         try:
             row = self._decode(line)
         except UnicodeDecodeError as problem:
-            return f"is not UTF-8: it has the byte 0x{line[problem.start]:02x}; export the file as UTF-8"
+            return not_utf8(line[problem.start])
         except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
             return f"is no JSON ({shorten(str(problem), 120)}): send one object per line"
         return row if isinstance(row, dict) else "is no JSON object: send one per line, with a key per column"

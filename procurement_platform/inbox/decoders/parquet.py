@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.decoders import Batch
+from procurement_platform.inbox.decoders import Batch, not_utf8
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -51,6 +51,7 @@ class ParquetDecoder:
         try:
             file = self._open(texts=[name for name in self._texts if name in columns])
             for part in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted, use_threads=False):
+                self._texts_are_utf8(part, row)
                 frame = _frame(part)
                 if frame.height:
                     yield Batch(frame, row, lambda rows, frame=frame: frame[rows])  # type: ignore[misc]
@@ -59,6 +60,20 @@ class ParquetDecoder:
             raise InvalidFile(f"is damaged after row {row - 1} ({_words(problem)}); send it again") from problem
         if row - 1 != self._rows:
             raise InvalidFile(f"declares {self._rows} rows and holds {row - 1}; send it again")
+
+    def _texts_are_utf8(self, part: pa.RecordBatch, row: int) -> None:
+        """Nobody checks that on the way, and what is written with such a text no engine reads. `row` is the part's first."""
+        try:
+            part.validate(full=True)
+        except pa.ArrowInvalid:
+            for name, column in zip(part.schema.names, part.columns, strict=True):
+                for number, value in enumerate(column, row):
+                    try:
+                        value.as_py()
+                    except UnicodeDecodeError as problem:
+                        told = f"the {name[:80]} of row {number}"
+                        raise InvalidFile(not_utf8(problem.object[problem.start], told)) from problem
+            raise
 
     def _open(self, texts: list[str] | None = None) -> pq.ParquetFile:
         return pq.ParquetFile(

@@ -44,11 +44,17 @@ class Settings(BaseSettings):
     )
     profile: Literal["embedded", "cluster"] = Field(
         "embedded",
-        description="Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL); `cluster` is not available yet.",
+        description=(
+            "Which engines run the assets: `embedded` (DuckDB, local files, embedded PostgreSQL) or `cluster` (Trino, HDFS, Hive "
+            "Metastore, a PostgreSQL server)."
+        ),
     )
     lake: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None,
-        description="Root folder of the lake, a path or `file://` URL: a local disk in this version. Default: `lake/` under the home.",
+        description=(
+            "Root folder of the lake: a path or `file://` URL; for the cluster profile `hdfs://namenode:9000/folder`. Default: `lake/` "
+            "under the home."
+        ),
     )
     database_url: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="URL of a PostgreSQL server (15 or later). Default: the embedded one of the home."
@@ -63,23 +69,29 @@ class Settings(BaseSettings):
     hdfs_base_url: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None,
         validation_alias=AliasChoices("HDFS_BASE_URL", "hdfs_base_url"),
-        description="WebHDFS address of the NameNode (cluster profile: not in this version).",
+        description=(
+            "WebHDFS address of the NameNode, such as `http://namenode:9870`. Cluster profile: files are read and written through it; "
+            "unset, through the NameNode's own protocol at the address in `PROCUREMENT_LAKE`, which is faster."
+        ),
     )
     hdfs_user: str = Field(
-        "root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="HDFS user (cluster profile: not in this version)."
+        "root", validation_alias=AliasChoices("HDFS_USER", "hdfs_user"), description="The user as whom HDFS is read and written."
     )
     trino_host: str = Field(
-        "localhost",
-        validation_alias=AliasChoices("TRINO_HOST", "trino_host"),
-        description="Trino's host (cluster profile: not in this version).",
+        "localhost", validation_alias=AliasChoices("TRINO_HOST", "trino_host"), description="Trino's host (cluster profile)."
     )
     trino_port: int = Field(
-        8080,
-        ge=1,
-        le=65535,
-        validation_alias=AliasChoices("TRINO_PORT", "trino_port"),
-        description="Trino's port (cluster profile: not in this version).",
+        8080, ge=1, le=65535, validation_alias=AliasChoices("TRINO_PORT", "trino_port"), description="Trino's port (cluster profile)."
     )
+    trino_user: str = Field("procurement", description="The user as whom Trino is asked.")
+    trino_password: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
+        None, description="That user's password; it is sent over TLS only."
+    )
+    trino_tls: bool = Field(False, description="Whether Trino is reached over TLS (https).")
+    trino_ca: Annotated[Path | None, BeforeValidator(_none_if_blank)] = Field(
+        None, description="File with the certificates that Trino's is checked against. Default: those that Python's certifi has."
+    )
+    metastore_uri: str = Field("thrift://localhost:9083", description="Address of the Hive Metastore (cluster profile).")
 
     stack_ports: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="Ports of `procurement stack` that are not the usual ones: `trino=8090 kafka=19092` (names: docs/stack.md)."
@@ -231,7 +243,7 @@ def _in_words(error: "ErrorDetails") -> str:
     return f"{given} is not allowed: write {allowed(field)}"
 
 
-_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", dt.date: "a date such as 2025-12-20"}
+_KINDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", dt.date: "a date such as 2025-12-20"}
 
 
 def allowed(field: str) -> str:

@@ -94,7 +94,15 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-KINDS: dict[Any, str] = {Path: "folder", str: "text", int: "integer", float: "number", dt.date: "date", SecretStr: "secret text"}
+KINDS: dict[Any, str] = {
+    Path: "folder",
+    str: "text",
+    bool: "`true` or `false`",
+    int: "integer",
+    float: "number",
+    dt.date: "date",
+    SecretStr: "secret text",
+}
 
 
 def kind(field: FieldInfo) -> str:

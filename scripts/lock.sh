@@ -11,8 +11,8 @@ compile() {
 }
 compile "$@" --group tools --output-file requirements-tools.lock
 compile "$@" pyproject.toml --output-file requirements.lock
-compile "$@" pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
-compile "$@" pyproject.toml --group dev --group cluster --extra stack --constraint requirements-dev.lock --output-file requirements-cluster.lock
+compile "$@" pyproject.toml --group dev --extra cluster --constraint requirements.lock --output-file requirements-dev.lock
+compile "$@" pyproject.toml --group dev --group cluster --extra stack --extra cluster --constraint requirements-dev.lock --output-file requirements-cluster.lock
 
 # An index's address is nobody else's business: a lock file that names one is refused.
 if grep -n '://' requirements*.lock; then die "a lock file names a host (see above)"; fi

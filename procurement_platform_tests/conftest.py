@@ -3,6 +3,7 @@
 - `home`: settings of an empty home, whose database is new and migrated; the environment names both, for commands that a test starts.
 - `database`: that home's `Database`.
 - `own_home`: settings of a home whose embedded server is started by its first use, and ended with the test. About half a second.
+- `cluster`, `session_cluster`, `cluster_home`: the real servers, for tests marked `cluster` (stack/live.py).
 """
 
 import itertools
@@ -18,6 +19,9 @@ from psycopg import sql
 from procurement_platform.database.connect import Database
 from procurement_platform.database.embedded import EmbeddedServer, stop
 from procurement_platform.settings import Settings, settings
+from procurement_platform_tests.stack.live import cluster, cluster_home, session_cluster
+
+__all__ = ["cluster", "cluster_home", "session_cluster"]  # fixtures are found by their names here
 
 hypothesis_settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.register_profile("thorough", deadline=None, max_examples=2000)

@@ -37,8 +37,8 @@ def _core(place: Place) -> dict[str, object]:
 def _hdfs(place: Place) -> dict[str, object]:
     ports = place.ports
     return {
-        "dfs.namenode.name.dir": (place.data / "namenode").as_uri(),
-        "dfs.datanode.data.dir": (place.data / "datanode").as_uri(),
+        "dfs.namenode.name.dir": place.data / "namenode",
+        "dfs.datanode.data.dir": place.data / "datanode",
         "dfs.replication": 1,
         "dfs.namenode.rpc-address": f"{HOST}:{ports.hdfs}",
         "dfs.namenode.http-address": f"{HOST}:{ports.webhdfs}",

@@ -10,7 +10,8 @@ from procurement_platform.settings import Settings
 
 HOST = "127.0.0.1"
 USER = "procurement"
-_MISREAD = frozenset(",:$\n")  # class paths and Hadoop's lists are split there, and `${…}` is replaced
+# Class paths and Hadoop's lists are split at some, `${…}` is replaced, and the DataNode takes the % in a folder's URI for that of a format.
+_MISREAD = frozenset(',:$\n\t "%#?<>[\\]^`{|}')
 
 
 @dataclass(frozen=True)

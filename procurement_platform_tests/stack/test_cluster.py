@@ -1,22 +1,19 @@
 """The real servers: cold start, what each can do, a kill of each kind, and data that outlives them."""
 
 import contextlib
-import http.client
 import os
-import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from procurement_platform.stack import postgres, probes, stack
-from procurement_platform.stack.place import Place
+from procurement_platform.database.connect import Database
+from procurement_platform.settings import Settings, load_settings
+from procurement_platform.stack import postgres, stack
 from procurement_platform.stack.processes import holders
 from procurement_platform.stack.servers import SERVERS
-from procurement_platform_tests.stack.conftest import free_place
+from procurement_platform_tests.stack.live import Cluster, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # the first time, 1.1 GB are fetched
 
@@ -28,59 +25,12 @@ def silent(_: str) -> None:
     pass
 
 
-class Cluster:
-    """The stack, up; `cold_seconds` is how long its first start took, from programs that were there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.place = free_place(folder)
-        times = dict[str, float]()
-        start = time.monotonic()
-
-        def tell(step: str) -> None:
-            if any(word in step for word in (": fetching", ": checking", ": unpacking")):
-                times["programs"] = time.monotonic()
-
-        stack.up(self.place, tell)
-        self.cold_seconds = time.monotonic() - max(start, times.get("programs", start))
-
-    def query(self, text: str) -> list[list[object]]:
-        return probes.trino_rows(self.place.ports.trino, text, 60)
-
-    def states(self) -> dict[str, str]:
-        return {each.server: each.state for each in stack.status(self.place)}
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster home") / "stack"
-    try:
-        yield Cluster(folder)
-    finally:
-        stack.down(free_place(folder), silent)
-
-
-def webhdfs(place: Place, method: str, path: str, operation: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """One operation; a redirection to the DataNode is followed with the body."""
-    port, target = place.ports.webhdfs, f"/webhdfs/v1{path}?op={operation}&user.name={place.hdfs_user}"
-    for content in (None, body):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        try:
-            connection.request(method, target, content)
-            answer = connection.getresponse()
-            data = answer.read()
-        finally:
-            connection.close()
-        if answer.status != http.client.TEMPORARY_REDIRECT:
-            break
-        there = urlsplit(answer.headers["Location"])
-        assert there.hostname == "127.0.0.1"
-        port, target = int(there.port or 0), f"{there.path}?{there.query}"
-    return answer.status, data
-
-
-def test_it_starts_quickly_and_small(cluster: Cluster) -> None:
+def test_it_starts_quickly_and_small(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    memory = sum(each.memory for each in stack.status(cluster.place))
+    with capsys.disabled():
+        print(f"\nthe stack: {cluster.cold_seconds:.1f} s from nothing to ready, {memory / 1024**3:.2f} GiB")  # noqa: T201
     assert cluster.cold_seconds < COLD_SECONDS
-    assert sum(each.memory for each in stack.status(cluster.place)) < BYTES
+    assert memory < BYTES
     assert set(cluster.states().values()) == {"running"}
 
 
@@ -104,10 +54,10 @@ def test_all_servers_listen_on_loopback_only(cluster: Cluster) -> None:
 
 def test_hdfs_keeps_what_is_written(cluster: Cluster) -> None:
     content = os.urandom(3_000_000)
-    assert webhdfs(cluster.place, "PUT", "/tests/bytes.bin", "CREATE&overwrite=true", content)[0] == 201
-    assert webhdfs(cluster.place, "GET", "/tests/bytes.bin", "OPEN") == (200, content)
-    assert webhdfs(cluster.place, "DELETE", "/tests/bytes.bin", "DELETE") == (200, b'{"boolean":true}')
-    assert webhdfs(cluster.place, "GET", "/tests/bytes.bin", "OPEN")[0] == 404
+    assert cluster.webhdfs("PUT", "/tests/bytes.bin", "CREATE&overwrite=true", content)[0] == 201
+    assert cluster.webhdfs("GET", "/tests/bytes.bin", "OPEN") == (200, content)
+    assert cluster.webhdfs("DELETE", "/tests/bytes.bin", "DELETE") == (200, b'{"boolean":true}')
+    assert cluster.webhdfs("GET", "/tests/bytes.bin", "OPEN")[0] == 404
 
 
 def test_trino_reads_and_writes_every_catalog(cluster: Cluster) -> None:
@@ -151,23 +101,10 @@ def test_kafka_returns_what_it_was_sent(cluster: Cluster) -> None:
     assert got == sent
 
 
-def kill(place: Place, name: str) -> None:
-    pid = holders(place.run / name)[0]
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: pid not in holders(place.run / name))
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("name", ["postgres", "namenode", "datanode", "metastore", "kafka", "trino"])
 def test_a_killed_server_is_named_and_healed(cluster: Cluster, name: str) -> None:
     cluster.query("CREATE TABLE IF NOT EXISTS iceberg.stack.survives AS SELECT * FROM tpch.tiny.nation")
-    kill(cluster.place, name)
+    cluster.kill(name)
     until(lambda: cluster.states()[name] == "killed")  # PostgreSQL's other processes end a moment after it
     others = {each.server: each.pid for each in stack.status(cluster.place) if each.server != name}
     stack.up(cluster.place, silent)
@@ -179,7 +116,7 @@ def test_a_killed_server_is_named_and_healed(cluster: Cluster, name: str) -> Non
 def test_data_outlives_down_and_nothing_else_does(cluster: Cluster) -> None:
     place = cluster.place
     cluster.query("CREATE TABLE IF NOT EXISTS iceberg.stack.outlives AS SELECT * FROM tpch.tiny.nation")
-    assert webhdfs(place, "PUT", "/tests/outlives", "CREATE&overwrite=true", b"bytes")[0] == 201
+    assert cluster.webhdfs("PUT", "/tests/outlives", "CREATE&overwrite=true", b"bytes")[0] == 201
     pids = [pid for name in SERVERS for pid in holders(place.run / name)]
     assert stack.down(place, silent) is True
     assert [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes()] == []
@@ -187,4 +124,15 @@ def test_data_outlives_down_and_nothing_else_does(cluster: Cluster) -> None:
 
     stack.up(place, silent)
     assert cluster.query("SELECT count(*) FROM hive.stack.outlives") == [[25]]
-    assert webhdfs(place, "GET", "/tests/outlives", "OPEN") == (200, b"bytes")
+    assert cluster.webhdfs("GET", "/tests/outlives", "OPEN") == (200, b"bytes")
+
+
+def test_a_home_of_a_test_has_a_lake_and_a_database_of_its_own(cluster: Cluster, cluster_home: Settings) -> None:
+    assert cluster_home.profile == "cluster"
+    assert cluster_home.lake_url.startswith(f"{cluster.hdfs}/")
+    assert cluster_home == load_settings()
+    with Database(cluster_home).transaction() as connection:
+        assert connection.execute("SELECT current_database(), (SELECT count(*) FROM control.files)").fetchone() == (
+            cluster_home.lake_url.rpartition("/")[2],
+            0,
+        )

@@ -1,0 +1,168 @@
+"""The real servers for tests marked `cluster`, of any folder: one stack for all tests of a session, started by the first that asks.
+
+- `cluster`: the stack, with every server of it running as the test begins.
+- `session_cluster`: the same for fixtures that live longer than a test.
+- `cluster_home`: settings of an empty home that has a lake on HDFS and a database of its own there; the environment names them.
+
+PROCUREMENT_TEST_STACK=HOME takes the stack of that home (on the ports of PROCUREMENT_STACK_PORTS), starts what of it does not run, and
+leaves it running: quick while tests are written.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from psycopg import sql
+
+from procurement_platform.settings import Settings
+from procurement_platform.stack import place as places
+from procurement_platform.stack import postgres, probes, stack
+from procurement_platform.stack.place import HOST, Place, Ports
+from procurement_platform.stack.processes import holders
+from procurement_platform.stack.servers import OPTIONAL, SERVERS
+
+GIVEN = os.environ.get("PROCUREMENT_TEST_STACK")  # read now: tests see no PROCUREMENT_* from outside
+GIVEN_PORTS = os.environ.get("PROCUREMENT_STACK_PORTS")
+DEADLINE = 60.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports below those that the system gives to clients, so that no connection takes one before its server does."""
+    found: list[int] = []
+    with ExitStack() as taken:
+        for port in range(20000 + os.getpid() % 500 * 20, 32000):  # two sessions at once begin at different ones
+            probe = taken.enter_context(socket.socket())
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError("no free ports")
+
+
+def free_place(folder: Path) -> Place:
+    """A stack's place whose ports nobody listens on."""
+    names = [field.name for field in fields(Ports)]
+    return Place(folder, Ports(**dict(zip(names, free_ports(len(names)), strict=True))), "root", 1024)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for a condition; fails after a minute."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Cluster:
+    """The stack, up. `cold_seconds` is how long its start took, from programs that were there."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.cold_seconds = self.up()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What `procurement stack env` prints: PROCUREMENT_PROFILE, HDFS_BASE_URL, TRINO_HOST, … by name."""
+        return stack.variables(self.place)
+
+    @property
+    def hdfs(self) -> str:
+        """HDFS by RPC, `hdfs://host:port`."""
+        return f"hdfs://{HOST}:{self.place.ports.hdfs}"
+
+    def up(self) -> float:
+        """Starts what does not run; the seconds that took after the programs were there."""
+        began = [time.monotonic()]
+
+        def tell(step: str) -> None:
+            if any(word in step for word in (": fetching", ": checking", ": unpacking")):
+                began.append(time.monotonic())
+
+        stack.up(self.place, tell)
+        return time.monotonic() - began[-1]
+
+    def heal(self) -> None:
+        """Starts what a test before left killed or stopped."""
+        if not all(holders(self.place.run / each.name) for each in SERVERS.values() if each.name not in OPTIONAL):
+            self.up()
+
+    def kill(self, name: str) -> None:
+        """Ends a server as the kernel does when memory is short."""
+        pid = holders(self.place.run / name)[0]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: pid not in holders(self.place.run / name))
+
+    def states(self) -> dict[str, str]:
+        """Server → what `procurement stack status` says of it."""
+        return {each.server: each.state for each in stack.status(self.place)}
+
+    def query(self, text: str) -> list[list[object]]:
+        """All rows of a query of Trino; decimals and dates come as texts."""
+        return probes.trino_rows(self.place.ports.trino, text, DEADLINE)
+
+    def webhdfs(self, method: str, path: str, operation: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """One operation of WebHDFS; a redirection to the DataNode is followed with the body."""
+        port, target = self.place.ports.webhdfs, f"/webhdfs/v1{path}?op={operation}&user.name={self.place.hdfs_user}"
+        for content in (None, body):
+            connection = http.client.HTTPConnection(HOST, port, timeout=30)
+            try:
+                connection.request(method, target, content)
+                answer = connection.getresponse()
+                data = answer.read()
+            finally:
+                connection.close()
+            if answer.status != http.client.TEMPORARY_REDIRECT:
+                break
+            there = urlsplit(answer.headers["Location"])
+            assert there.hostname == HOST
+            port, target = int(there.port or 0), f"{there.path}?{there.query}"
+        return answer.status, data
+
+
+@pytest.fixture(scope="session")
+def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if GIVEN:
+        yield Cluster(places.place(Settings(_env_file=None, home=Path(GIVEN), stack_ports=GIVEN_PORTS)))
+        return
+    place = free_place(tmp_path_factory.mktemp("clüster-home") / "stack")
+    try:
+        yield Cluster(place)
+    finally:
+        stack.down(place, lambda _: None)
+
+
+@pytest.fixture
+def cluster(session_cluster: Cluster) -> Cluster:
+    session_cluster.heal()
+    return session_cluster
+
+
+@pytest.fixture
+def cluster_home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with postgres.connect(cluster.place, "postgres") as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    own = {
+        "PROCUREMENT_HOME": str(tmp_path / "home"),
+        "PROCUREMENT_LAKE": f"{cluster.hdfs}/tests/{name}",
+        "PROCUREMENT_DATABASE_URL": cluster.place.database(name),
+    }
+    for variable, value in {**cluster.variables, **own}.items():
+        monkeypatch.setenv(variable, value)
+    yield Settings(_env_file=None)
+    cluster.heal()
+    cluster.webhdfs("DELETE", f"/tests/{name}", "DELETE&recursive=true")
+    with postgres.connect(cluster.place, "postgres") as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -98,8 +98,8 @@ cannot be read, or none of whose rows is the market's, is rejected whole (`procu
 
 - **Formats**: `.avro` (codecs null, deflate, snappy, zstandard, bzip2, xz), `.parquet`, `.csv`, `.csv.gz`, `.jsonl` (one JSON object a
   line).
-- **Encoding**: text formats are UTF-8, with or without a byte order mark. Of a CSV file in Latin-1, the rows with a byte that is no UTF-8
-  are INVALID_ROW.
+- **Encoding**: text formats are UTF-8, with or without a byte order mark. Of a CSV or JSON lines file in Latin-1, the rows with a byte that
+  is no UTF-8 are INVALID_ROW; an Avro or Parquet file with such a text is rejected.
 - **CSV**: a header line, then one row a line; `,`, `;` or tab between cells, whichever the header has most of. Cells may be quoted by `"`
   and then hold line ends; a quote in a cell is doubled. Excel's first line `sep=;` is not taken: remove it. Empty lines are skipped.
 - **Columns**: in any order, by the names below, without regard to case. Columns that the contract does not have are kept out and noted;

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from procurement_platform.errors import InvalidFile
+from procurement_platform.inbox.decoders import not_utf8
 from procurement_platform.inbox.task import Limits
 
 MAGIC = b"Obj\x01"
@@ -66,6 +67,8 @@ def read_header(file: IO[bytes]) -> Header:
         raise InvalidFile("is cut off within its Avro header; send it again")
     try:
         schema = json.loads(metadata["avro.schema"])
+    except UnicodeDecodeError as problem:
+        raise InvalidFile(not_utf8(problem.object[problem.start], "its Avro schema")) from None
     except (KeyError, ValueError, RecursionError):
         raise InvalidFile("has no readable schema in its Avro header; send it again") from None
     codec = metadata.get("avro.codec", b"null").decode("ascii", "replace")

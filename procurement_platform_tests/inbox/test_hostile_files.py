@@ -68,13 +68,52 @@ def test_every_row_is_another_markets(desk: Desk, form: str) -> None:
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_broken_row_does_not_hide_that_every_row_is_another_markets(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR") for number in range(30)]) + b"{broken\n", form)
-    assert "no row for DE: all 30 rows name another market (1 more name none that can be read); send it under" in reason
+    assert "no row for DE: all 30 rows name another market; send it under its own market's name (1 more name none that can be" in reason
+    assert "read: row 31 " in reason
 
 
 @pytest.mark.parametrize("form", WRITERS)
 def test_rows_without_a_market_do_not_hide_it_either(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR" if number else " ") for number in range(30)]), form)
-    assert "all 29 rows name another market (1 more name none" in reason
+    assert reason.endswith("all 29 rows name another market; send it under its own market's name (1 more name none that can be read)")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_markets_that_are_not_utf8_are_told_before_other_broken_rows(desk: Desk, form: str) -> None:
+    latin_1 = WRITERS[form]([order(1, market="FR"), order(2, market="D#")]).replace(b"D#", b"D\xcb").splitlines(keepends=True)
+    reason = rejected(desk, b"".join([*latin_1[:-1], b"{broken\n", latin_1[-1]]), form)
+    assert "all 1 rows name another market; send it under its own market's name (2 more name none that can be read: row 3 is not" in reason
+    assert " has the byte 0xcb; export the file as UTF-8)" in reason
+
+
+LATIN_1 = {  # what a file is told whose text is Latin-1 somewhere, and where that is not in a row of its own
+    "avro": "is damaged in block 1, or not UTF-8: a text in row 2 has the byte 0xfc; export the file as UTF-8, send it again",
+    "parquet": "is not UTF-8: the order_id of row 2 has the byte 0xfc; export the file as UTF-8",
+}
+
+
+@pytest.mark.parametrize("form", LATIN_1)
+def test_texts_that_are_not_utf8_are_not_taken(desk: Desk, form: str) -> None:
+    content = WRITERS[form]([order(1), order(2, order_id="Mxller"), order(3)]).replace(b"Mxller", b"M\xfcller")
+    assert rejected(desk, content, form).endswith(LATIN_1[form])
+
+
+def test_nested_avro_that_is_not_utf8_is_told(desk: Desk) -> None:
+    fields = json.loads(ORDERS.contract.avsc)["fields"]
+    schema = {"type": "record", "name": "row", "fields": [*fields, {"name": "more", "type": {"type": "map", "values": "string"}}]}
+    content = avro([order(1, more={"note": "Mxller"})], schema=schema).replace(b"Mxller", b"M\xfcller")
+    assert "or not UTF-8: a text in row 1 has the byte 0xfc" in rejected(desk, content, "avro")
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "told"),
+    [("avro", b'"doc"', "its Avro schema"), ("parquet", b"customer_id", "a column's name"), ("jsonl", b'"order_id"', "it")],
+)
+def test_names_that_are_not_utf8_are_told(desk: Desk, form: str, name: bytes, told: str) -> None:
+    content = WRITERS[form]([order(1)])
+    assert name in content
+    content = content.replace(name, name[:2] + b"\xfc" + name[3:])
+    assert f"is not UTF-8: {told} has the byte 0xfc; export the file as UTF-8" in rejected(desk, content, form)
 
 
 def test_one_row_of_its_own_makes_it_the_markets_file(desk: Desk) -> None:

@@ -62,6 +62,10 @@ def open_avro(path: Path, limits: Limits) -> Decoder:
     return AvroColumns(path, header, start, limits, layout)
 
 
+class _Damaged(Exception):
+    """Blocks whose bytes do not decode to the rows they declare."""
+
+
 @dataclass(frozen=True)
 class _Layout:
     """Of a flat record: the least bytes of a row, the row after the last, and the column that tells it."""
@@ -120,8 +124,14 @@ class AvroColumns:
                 try:
                     self._read([block], columns)
                 except _Damaged as cause:
-                    raise InvalidFile(f"is damaged in {block}: {cause}; send it again") from cause
-            raise InvalidFile(f"is damaged in {chunk[0]}: {problem}; send it again") from problem
+                    raise self._invalid(block, cause) from cause
+            raise self._invalid(chunk[0], problem) from problem
+
+    def _invalid(self, block: Block, damage: _Damaged) -> InvalidFile:
+        """What is wrong with a damaged block: polars does not say whether it is bytes that are no text."""
+        from procurement_platform.inbox.decoders.avro_rows import bad_text
+
+        return bad_text(self._header, block) or InvalidFile(f"is damaged in {block}: {damage}; send it again")
 
     def _read(self, chunk: list[Block], columns: list[str] | None) -> pl.DataFrame:
         layout = self._layout
@@ -136,10 +146,6 @@ class AvroColumns:
         if frame.height != rows + 1 or frame[layout.teller][-1] != _LAST_ROW:
             raise _Damaged("its rows do not fill it exactly")
         return frame.select(columns or frame.columns).head(rows)
-
-
-class _Damaged(Exception):
-    """Blocks whose bytes do not decode to the rows they declare."""
 
 
 def _flat_layout(fields: list[dict[str, Any]]) -> _Layout | None:

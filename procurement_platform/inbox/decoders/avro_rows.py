@@ -13,7 +13,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.container import Block, Bounds, Header, blocks
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, not_utf8
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -71,7 +71,7 @@ class AvroRows:
         except MemoryError:
             raise
         except UnicodeDecodeError as problem:
-            raise InvalidFile(not_utf8(problem.object[problem.start], f"a text in row {number}")) from problem
+            raise _not_utf8(problem, number, block) from problem
         except Exception as problem:  # fastavro's errors are those of whatever it stumbles over
             raise InvalidFile(f"is damaged at row {number} in block {block.number} ({_words(problem)}); send it again") from problem
         return cast("dict[str, Any]", row)
@@ -84,6 +84,29 @@ class AvroRows:
             return pl.DataFrame([pl.Series(name, [_text(row[name]) for row in sent], pl.String) for name in self.schema])
 
         return Batch(frame, first, whole)
+
+
+def bad_text(header: Header, block: Block) -> InvalidFile | None:
+    """The error of a damaged block where the first thing wrong with it is a text that is not UTF-8."""
+    data, row = io.BytesIO(block.data), block.first_row
+    try:
+        schema = fastavro.parse_schema(header.schema)
+        while row < block.first_row + block.rows:
+            fastavro.schemaless_reader(data, schema, None)
+            row += 1
+    except MemoryError:
+        raise
+    except UnicodeDecodeError as problem:
+        return _not_utf8(problem, row, block)
+    except Exception:  # noqa: BLE001  damaged otherwise: fastavro's errors are those of whatever it stumbles over
+        return None
+    return None
+
+
+def _not_utf8(problem: UnicodeDecodeError, row: int, block: Block) -> InvalidFile:
+    """Bytes that changed on their way make such texts, too: nobody can tell."""
+    told = f"a text in row {row} has the byte 0x{problem.object[problem.start]:02x}"
+    return InvalidFile(f"is damaged in block {block.number}, or not UTF-8: {told}; export the file as UTF-8, send it again")
 
 
 def _dtype(declared: Any) -> pl.DataType:

@@ -86,9 +86,11 @@ class JsonLinesDecoder:
         """A line's object, or what is wrong with it."""
         try:
             row = self._decode(line)
-        except UnicodeDecodeError as problem:
-            return not_utf8(line[problem.start])
         except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
+            try:
+                line.decode()
+            except UnicodeDecodeError as cause:
+                return not_utf8(line[cause.start])
             return f"is no JSON ({shorten(str(problem), 120)}): send one object per line"
         return row if isinstance(row, dict) else "is no JSON object: send one per line, with a key per column"
 

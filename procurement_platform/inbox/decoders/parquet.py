@@ -25,6 +25,8 @@ class ParquetDecoder:
         self._path = path
         try:
             schema, metadata = self._open().schema_arrow, self._open().metadata
+        except UnicodeDecodeError as problem:
+            raise InvalidFile(not_utf8(problem.object[problem.start], "a column's name")) from problem
         except (pa.ArrowException, OSError, MemoryError, ValueError) as problem:
             raise InvalidFile(f"cannot be read as Parquet ({_words(problem)}); send it again") from problem
         self._rows = metadata.num_rows

@@ -54,15 +54,33 @@ def test_ragged_rows_are_told_and_the_others_taken(desk: Desk) -> None:
 def test_latin_1_rows_are_told_with_their_byte(desk: Desk) -> None:
     outcome = desk.decode(rows(FINE % b"a", FINE % b"M\xfcller", FINE % b"c", FINE % "Müller".encode()), "csv")
     assert [line["order_id"] for line in desk.lines(outcome)] == ["a", "c", "Müller"]
-    assert desk.reasons(outcome) == {2: "is not UTF-8: it has the byte 0xfc in cell 1; export the file as UTF-8"}
+    assert desk.reasons(outcome) == {2: "is not UTF-8: cell 1 has the byte 0xfc; export the file as UTF-8"}
     assert "M\\\\xfcller" in desk.quarantine(outcome)[0]["row"]
 
 
 def test_a_latin_1_header_makes_the_file_invalid(desk: Desk) -> None:
-    outcome = desk.decode(b"M\xfcller," + rows(FINE % b"a"), "csv")
+    for header in (b"M\xfcller,", b'"a name\nof two lines, M\xfcller",'):
+        outcome = desk.decode(header + rows(FINE % b"a"), "csv")
+        assert outcome.status == "rejected"
+        assert str(outcome.reason).endswith("DE.csv is not UTF-8: its header has the byte 0xfc; export the file as UTF-8")
+
+
+@pytest.mark.parametrize(("encoding", "told"), [("utf-16", "the byte 0xff"), ("utf-16-le", "zero bytes, as UTF-16 has")])
+def test_utf_16_is_named(desk: Desk, encoding: str, told: str) -> None:
+    outcome = desk.decode(rows(FINE % b"a").decode().encode(encoding), "csv")
     assert outcome.status == "rejected"
-    assert outcome.reason
-    assert "its header has the byte 0xfc" in outcome.reason
+    assert str(outcome.reason).endswith(f"is not UTF-8: its header has {told}; export the file as UTF-8")
+
+
+def test_a_row_with_a_bad_byte_and_a_stray_quote_is_told_of_both(desk: Desk) -> None:
+    [reason] = desk.reasons(desk.decode(rows(FINE % b'"M\xfcller"x', FINE % b"b"), "csv")).values()
+    assert reason.startswith("is not UTF-8: it has the byte 0xfc; export the file as UTF-8; and cannot be read as CSV (")
+
+
+def test_a_header_of_several_lines_is_told_in_one(desk: Desk) -> None:
+    outcome = desk.decode(HEADER.replace(b"market", b'"the\n\x1b[31mmarket"') + FINE % b"a", "csv")
+    assert outcome.status == "rejected"
+    assert "(it has: order_id, the \N{REPLACEMENT CHARACTER}[31mmarket, sku," in str(outcome.reason)
 
 
 def test_a_quote_never_closed_names_its_row(desk: Desk) -> None:

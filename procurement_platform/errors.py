@@ -13,6 +13,10 @@ class DatabaseUnavailable(ProcurementError):
     """The PostgreSQL database cannot be reached or started. Mend the server, then run again."""
 
 
+class LakeUnavailable(ProcurementError):
+    """The lake's files or its catalog cannot be reached, and waiting did not help. Mend the server, then run again."""
+
+
 class StackUnavailable(ProcurementError):
     """A server of the stack cannot be fetched, started or reached. Mend what the line says, then `procurement stack up` again."""
 

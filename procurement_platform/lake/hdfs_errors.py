@@ -1,0 +1,62 @@
+"""HDFS's errors as Python's, and which of them may pass."""
+
+import errno
+import http.client
+import os
+import re
+import socket
+
+_KINDS: dict[str, tuple[type[OSError], int]] = {
+    "FileNotFoundException": (FileNotFoundError, errno.ENOENT),
+    "PathNotFoundException": (FileNotFoundError, errno.ENOENT),
+    "FileAlreadyExistsException": (FileExistsError, errno.EEXIST),
+    "AccessControlException": (PermissionError, errno.EACCES),
+    "ParentNotDirectoryException": (NotADirectoryError, errno.ENOTDIR),
+    "PathIsNotDirectoryException": (NotADirectoryError, errno.ENOTDIR),
+    "PathIsNotEmptyDirectoryException": (OSError, errno.ENOTEMPTY),
+}
+# A NameNode that is not (yet) the active one, or still learns where the blocks are; DataNodes that are away for a moment.
+_PASSES = re.compile(
+    r"StandbyException|ObserverRetryOnActiveException|RetriableException|SafeModeException|safe mode|in startup mode"
+    r"|NotReplicatedYetException|AlreadyBeingCreatedException|LeaseExpiredException|RpcNoSuchProtocolException"
+    r"|There are 0 datanode|[1-9]\d* node\(s\) are excluded|Failed to find datanode|No active nodes contain|No live nodes"
+    r"|BlocksNotFound|BlockMissingException|DataTransferError|ChecksumError|Could not obtain block|Not enough replicas"
+    r"|RPC listener disconnected|OperationFailed"
+)
+_STAYS = re.compile(r"failed to lookup address")
+
+
+class HdfsError(OSError):
+    """HDFS refused, in the words of the Java class that did."""
+
+
+class Replaced(OSError):
+    """A file that is another one than when its reading began."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ESTALE, "replaced by another file while it was being read", path)
+
+
+def as_python(java: str, message: str, path: str) -> OSError:
+    """The error a local file system would raise where HDFS raised a Java class; its words' first line stays."""
+    words = message.splitlines()[0].strip() if message.strip() else ""
+    name = java.rpartition(".")[2]
+    if name in _KINDS:
+        kind, number = _KINDS[name]
+        plain = os.strerror(number) if kind is FileNotFoundError else words or os.strerror(number)
+        return kind(number, plain, path)
+    return HdfsError(f"{path}: {name}: {words}")
+
+
+def may_pass(problem: BaseException) -> bool:
+    """Whether an error of HDFS may be gone a little later: it is tried again then, and others are not."""
+    if isinstance(problem, (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)):
+        return False
+    if isinstance(problem, (ConnectionError, TimeoutError, http.client.HTTPException)):
+        return True
+    if isinstance(problem, socket.gaierror):
+        return problem.errno == socket.EAI_AGAIN
+    if isinstance(problem, HdfsError):
+        return bool(_PASSES.search(str(problem)))
+    # What hdfs-native says of its sockets has no number; what the local disk says has one.
+    return type(problem) is OSError and problem.errno is None and not _STAYS.search(str(problem))

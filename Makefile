@@ -25,9 +25,13 @@ dev: ## Prepare .venv with what the tests and checks need
 test: dev ## Run the tests (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-.PHONY: test-cluster
-test-cluster: ## Run the tests of the real servers (HDFS, Hive Metastore, Trino, PostgreSQL, Kafka), which they start; needs Maven
+.PHONY: servers
+servers: ## Fetch the programs of the real servers (HDFS, Hive Metastore, Trino, PostgreSQL, Kafka): once, 1 GB
 	@scripts/setup.sh cluster
+	@$(BIN)/procurement stack fetch
+
+.PHONY: test-cluster
+test-cluster: servers ## Run the tests of the real servers, which they start (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest -m cluster $(ARGS)
 
 .PHONY: lint

@@ -33,6 +33,22 @@ def up(
     say('The stack is up. Its settings, for a shell: set -a; eval "$(procurement stack env)"; set +a')
 
 
+@app.command("fetch")
+def fetch(
+    registry: Annotated[bool, typer.Option("--registry", help="Fetch the schema registry, too.")] = False,
+) -> None:
+    """Fetch the servers' programs, which `procurement stack up` does else, and start nothing.
+
+    Reads and writes the user's cache folder: what is there is not fetched again. If Maven fails, its words are in the home's stack folder.
+    """
+    from procurement_platform.cli.output import say, steps
+    from procurement_platform.stack import stack
+
+    with steps("Fetching the programs") as tell:
+        stack.fetch(_place(), tell, registry=registry)
+    say("the programs are there")
+
+
 @app.command("down")
 def down() -> None:
     """End the servers and wait for their end. The data stays; `procurement stack up` finds it again.

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,12 +16,7 @@ from pathlib import Path
 
 from procurement_platform.errors import StackUnavailable
 from procurement_platform.project import project_file
-from procurement_platform.stack.java import Java
 
-PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-NO_MAVEN = (
-    "Maven is needed to fetch {}, and `mvn` is not on PATH: install it (Debian, Ubuntu: apt install maven; Fedora: dnf install maven)"
-)
 TRINO_PLUGINS = ("geospatial", "hive", "iceberg", "memory", "postgresql", "tpch")  # geospatial: the postgresql plug-in needs it
 CHUNK = 1024 * 1024
 
@@ -39,14 +33,18 @@ class Artifacts:
     def pom(self) -> Path:
         return project_file("deploy", "stack", f"{self.name}.xml")
 
+    @property
+    def sums(self) -> Path:
+        return project_file("deploy", "stack", f"{self.name}.sha256")
+
     def hashes(self) -> dict[str, str]:
         """File name → SHA-256."""
-        lines = self.pom.with_suffix(".sha256").read_text(encoding="utf-8").split("\n")
+        lines = self.sums.read_text(encoding="utf-8").split("\n")
         return {name: value for value, _, name in (line.partition("  ") for line in lines if line)}
 
     def folder(self, cache: Path) -> Path:
         """Where they are, or will be."""
-        text = self.pom.with_suffix(".sha256").read_bytes() + " ".join(self.keep_plugins).encode()
+        text = self.sums.read_bytes() + " ".join(self.keep_plugins).encode()
         return cache / f"{self.name}-{hashlib.sha256(text).hexdigest()[:12]}"
 
 
@@ -68,8 +66,8 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "procurement-platform" / "stack"
 
 
-def provide(artifacts: Artifacts, cache: Path, java: Java, log: Path, tell: Callable[[str], None]) -> Path:
-    """The folder of the programs, fetched first where they are not there yet.
+def provide(artifacts: Artifacts, cache: Path, bring: Callable[[Path], None], tell: Callable[[str], None]) -> Path:
+    """The folder of the programs. Where they are not there yet, `bring` fills a new folder first, and that is checked and unpacked.
 
     Raises:
         StackUnavailable: no Maven, no network, or a file that is not what the list says.
@@ -81,17 +79,17 @@ def provide(artifacts: Artifacts, cache: Path, java: Java, log: Path, tell: Call
     with (cache / f"{artifacts.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two homes may fetch at once: the second waits for the first, and finds them
         if not folder.is_dir():
-            _fetch(artifacts, folder, java, log, tell)
+            _fetch(artifacts, folder, bring, tell)
     return folder
 
 
-def _fetch(artifacts: Artifacts, folder: Path, java: Java, log: Path, tell: Callable[[str], None]) -> None:
+def _fetch(artifacts: Artifacts, folder: Path, bring: Callable[[Path], None], tell: Callable[[str], None]) -> None:
     for left in folder.parent.glob(f"{folder.name}.*.new"):  # of a fetch that was killed: the lock is ours
         shutil.rmtree(left)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.", suffix=".new"))
     try:
         tell(f"{artifacts.name}: fetching {artifacts.size}, once, to {folder.parent}")
-        run_maven(artifacts, new, java, log)
+        bring(new)
         tell(f"{artifacts.name}: checking")
         check(artifacts, new)
         for archive in sorted(new.glob("*.tar.gz")):
@@ -102,25 +100,6 @@ def _fetch(artifacts: Artifacts, folder: Path, java: Java, log: Path, tell: Call
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-
-
-def run_maven(artifacts: Artifacts, folder: Path, java: Java, log: Path) -> None:
-    """Has Maven copy the artifacts and what they need into a folder, by the user's own Maven settings."""
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise StackUnavailable(NO_MAVEN.format(artifacts.name))
-    environment = dict(os.environ)
-    if "JAVA_HOME" not in environment and shutil.which("java") is None:
-        environment["JAVA_HOME"] = str(java.home)
-    command = [maven, "-B", "-q", "-f", str(artifacts.pom), PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    if done.returncode != 0:
-        log.write_text(done.stdout)
-        said = [line.removeprefix("[ERROR]").strip() for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
-        reason = next(iter(said), "no reason given")
-        raise StackUnavailable(f"Maven could not fetch {artifacts.name}: {reason}; its whole text is {log}")
 
 
 def check(artifacts: Artifacts, folder: Path) -> None:

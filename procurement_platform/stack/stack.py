@@ -16,7 +16,8 @@ from procurement_platform.errors import ConfigurationError, StackUnavailable
 from procurement_platform.stack import probes
 from procurement_platform.stack.artifacts import ARTIFACTS, cache_folder, provide
 from procurement_platform.stack.config import render
-from procurement_platform.stack.java import find_java
+from procurement_platform.stack.java import Java, find_java
+from procurement_platform.stack.maven import fetcher
 from procurement_platform.stack.place import HOST, Place
 from procurement_platform.stack.processes import holders, last_lines, memory, start, stop
 from procurement_platform.stack.servers import OPTIONAL, SERVERS, Programs, Server
@@ -52,8 +53,7 @@ def up(place: Place, tell: Tell, *, registry: bool = False) -> None:
     with _alone(place):
         wanted = [each for each in SERVERS.values() if each.name not in OPTIONAL or registry or _mark(place, each).exists()]
         java = find_java()
-        names = sorted({name for each in wanted for name in each.programs})
-        programs = Programs(java, {name: provide(ARTIFACTS[name], cache_folder(), java, place.log("maven"), tell) for name in names})
+        programs = _programs(place, java, wanted, tell)
         missing = [each for each in wanted if not holders(_mark(place, each))]
         _configure(place, programs, running=len(missing) < len(wanted))
         for server in missing:
@@ -61,6 +61,16 @@ def up(place: Place, tell: Tell, *, registry: bool = False) -> None:
         _start(place, programs, wanted, missing, tell)
         tell("asking a table on HDFS")
         _ask_all(place)
+
+
+def fetch(place: Place, tell: Tell, *, registry: bool = False) -> None:
+    """Fetches what `up` would, and starts nothing.
+
+    Raises:
+        StackUnavailable: something cannot be fetched; the text says how to get it.
+    """
+    place.make()
+    _programs(place, find_java(), [each for each in SERVERS.values() if each.name not in OPTIONAL or registry], tell)
 
 
 def down(place: Place, tell: Tell) -> bool:
@@ -100,6 +110,12 @@ def variables(place: Place) -> dict[str, str]:
     if _mark(place, SERVERS["registry"]).exists():
         found["SCHEMA_REGISTRY_URL"] = f"http://{HOST}:{ports.registry}/apis/ccompat/v7"
     return found
+
+
+def _programs(place: Place, java: Java, servers: list[Server], tell: Tell) -> Programs:
+    cache, log = cache_folder(), place.log("maven")
+    names = sorted({name for each in servers for name in each.programs})
+    return Programs(java, {name: provide(ARTIFACTS[name], cache, fetcher(ARTIFACTS[name], cache, java, log, tell), tell) for name in names})
 
 
 def _mark(place: Place, server: Server) -> Path:

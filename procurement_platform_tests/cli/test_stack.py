@@ -72,3 +72,22 @@ def test_logs_of_a_server_that_is_none_are_refused(procurement: Procurement) -> 
     done = procurement("stack", "logs", "hive")
     assert done.code == 2
     assert "'hive' is no server" in done.err
+
+
+def test_what_cannot_be_fetched_is_one_line(
+    procurement: Procurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java = tmp_path / "java"
+    (java / "bin").mkdir(parents=True)
+    (java / "bin" / "java").touch(mode=0o755)
+    (java / "release").write_text('JAVA_VERSION="25.0.1"\n')
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "mvn").write_text("#!/bin/sh\necho '[ERROR] the network is unreachable'; exit 1\n")
+    (tmp_path / "bin" / "mvn").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(java))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path / "home"))
+    done = procurement("stack", "fetch")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("error: Maven could not fetch hadoop: the network is unreachable; its whole text is ")

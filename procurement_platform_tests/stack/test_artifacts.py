@@ -14,10 +14,8 @@ import pytest
 from procurement_platform.errors import StackUnavailable
 from procurement_platform.project import CHECKOUT
 from procurement_platform.stack import artifacts as module
-from procurement_platform.stack.artifacts import ARTIFACTS, Artifacts, cache_folder, check, provide, run_maven, sha256, unpack
-from procurement_platform.stack.java import Java
+from procurement_platform.stack.artifacts import ARTIFACTS, Artifacts, cache_folder, check, provide, sha256, unpack
 
-JAVA = Java(Path("/java"), 25, frozenset())
 NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
 
 
@@ -32,7 +30,6 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
     def of(files: dict[str, bytes]) -> Artifacts:
         folder = tmp_path / "deploy"
         folder.mkdir()
-        (folder / "small.xml").write_text("<project/>")
         lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
         (folder / "small.sha256").write_text("".join(lines))
         monkeypatch.setattr(module, "project_file", lambda *parts: folder / parts[-1])
@@ -41,88 +38,54 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
     return of
 
 
-@pytest.fixture
-def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a program `mvn` on PATH, which has the folder to fill in $out, and counts its calls."""
+def bring(files: dict[str, bytes]) -> Callable[[Path], None]:
+    def fill(folder: Path) -> None:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
 
-    def does(script: str) -> Path:
-        program, calls = tmp_path / "bin" / "mvn", tmp_path / "calls"
-        program.parent.mkdir(exist_ok=True)
-        find = 'for each in "$@"; do case "$each" in -DoutputDirectory=*) out="${each#*=}";; esac; done'
-        program.write_text(f'#!/bin/bash\necho "$@" >> "{calls}"\n{find}\n{script}\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-        return calls
-
-    return does
+    return fill
 
 
-def test_what_is_fetched_is_checked_kept_and_not_fetched_again(
-    listed: Callable[[dict[str, bytes]], Artifacts], maven: Callable[[str], Path], tmp_path: Path
-) -> None:
-    small, calls, told = listed({"a.jar": b"one"}), maven('printf one > "$out/a.jar"'), list[str]()
-    folder = provide(small, tmp_path / "cache", JAVA, tmp_path / "log", told.append)
-    assert provide(small, tmp_path / "cache", JAVA, tmp_path / "log", told.append) == folder
+def test_what_is_fetched_is_checked_kept_and_not_fetched_again(listed: Callable[[dict[str, bytes]], Artifacts], tmp_path: Path) -> None:
+    small, told = listed({"a.jar": b"one"}), list[str]()
+    folder = provide(small, tmp_path / "cache", bring({"a.jar": b"one"}), told.append)
+    assert provide(small, tmp_path / "cache", bring({}), told.append) == folder
     assert (folder / "a.jar").read_bytes() == b"one"
     assert folder == small.folder(tmp_path / "cache")
-    assert len(calls.read_text().splitlines()) == 1
     assert told == [f"small: fetching 1 kB, once, to {tmp_path / 'cache'}", "small: checking"]
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("brought", "told"),
     [
-        ('printf two > "$out/a.jar"', "a.jar has SHA-256 .*: nothing is used; remove it from Maven's local repository"),
-        ("true", "Maven did not bring a.jar, which small.sha256 lists"),
-        ('printf one > "$out/a.jar"; touch "$out/b.jar"', "Maven brought b.jar, which small.sha256 does not list"),
-        ('printf one > "$out/a.jar"; echo "[ERROR] no such artifact: x:y:1"; exit 1', "could not fetch small: no such artifact: x:y:1"),
+        ({"a.jar": b"two"}, "a.jar has SHA-256 .*: nothing is used; remove it from Maven's local repository"),
+        ({}, "Maven did not bring a.jar, which small.sha256 lists"),
+        ({"a.jar": b"one", "b.jar": b""}, "Maven brought b.jar, which small.sha256 does not list"),
     ],
 )
 def test_what_is_not_as_listed_is_not_used(
-    listed: Callable[[dict[str, bytes]], Artifacts], maven: Callable[[str], Path], tmp_path: Path, script: str, told: str
+    listed: Callable[[dict[str, bytes]], Artifacts], tmp_path: Path, brought: dict[str, bytes], told: str
 ) -> None:
     small = listed({"a.jar": b"one"})
-    maven(script)
     with pytest.raises(StackUnavailable, match=told):
-        provide(small, tmp_path / "cache", JAVA, tmp_path / "log", silent)
+        provide(small, tmp_path / "cache", bring(brought), silent)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["small.lock"]
 
 
-def test_what_a_killed_fetch_left_is_removed(
-    listed: Callable[[dict[str, bytes]], Artifacts], maven: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_what_a_killed_fetch_left_is_removed(listed: Callable[[dict[str, bytes]], Artifacts], tmp_path: Path) -> None:
     small = listed({"a.jar": b"one"})
-    maven('printf one > "$out/a.jar"')
     left = tmp_path / "cache" / f"{small.folder(tmp_path).name}.x.new"
     left.mkdir(parents=True)
-    provide(small, tmp_path / "cache", JAVA, tmp_path / "log", silent)
+    provide(small, tmp_path / "cache", bring({"a.jar": b"one"}), silent)
     assert not left.exists()
 
 
 def test_another_list_is_another_folder(listed: Callable[[dict[str, bytes]], Artifacts], tmp_path: Path) -> None:
     small = listed({"a.jar": b"one"})
     before = small.folder(tmp_path)
-    small.pom.with_suffix(".sha256").write_text(f"{'0' * 64}  a.jar\n")
+    small.sums.write_text(f"{'0' * 64}  a.jar\n")
     assert small.folder(tmp_path) != before
     assert Artifacts("small", "1 kB", ("hive",)).folder(tmp_path) != small.folder(tmp_path)
-
-
-def test_without_maven_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(StackUnavailable, match=r"Maven is needed to fetch kafka.*apt install maven"):
-        run_maven(ARTIFACTS["kafka"], tmp_path, JAVA, tmp_path / "log")
-
-
-def test_maven_runs_on_our_java_where_there_is_no_other(
-    maven: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    maven(f'echo "$JAVA_HOME" > {tmp_path}/java')
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr(
-        "procurement_platform.stack.artifacts.shutil.which", lambda name: str(tmp_path / "bin" / "mvn") if name == "mvn" else None
-    )
-    run_maven(ARTIFACTS["kafka"], tmp_path, JAVA, tmp_path / "log")
-    assert (tmp_path / "java").read_text() == "/java\n"
 
 
 def archive(path: Path, files: dict[str, bytes], links: dict[str, str]) -> Path:

@@ -72,6 +72,17 @@ def silent(_: str) -> None:
     pass
 
 
+def test_fetching_starts_nothing_and_leaves_out_what_is_optional(servers: Servers, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers(small("trino", programs=("trino", "hadoop")), small("kafka", programs=("hadoop",)), small("registry", programs=("registry",)))
+    fetched = list[str]()
+    monkeypatch.setattr(stack, "provide", lambda artifacts, *_: fetched.append(artifacts.name))
+    stack.fetch(place, silent)
+    assert fetched == ["hadoop", "trino"]
+    stack.fetch(place, silent, registry=True)
+    assert fetched[2:] == ["hadoop", "registry", "trino"]
+    assert set(states(place).values()) == {"stopped"}
+
+
 def test_it_comes_up_in_order_and_goes_down_without_a_trace(servers: Servers, place: Place) -> None:
     told: list[str] = []
     assert states(place) == {"postgres": "stopped", "trino": "stopped"}

@@ -102,6 +102,7 @@ def variables(place: Place) -> dict[str, str]:
         "PROCUREMENT_DATABASE_URL": place.database("procurement"),
         "HDFS_BASE_URL": f"http://{HOST}:{ports.webhdfs}",
         "HDFS_USER": place.hdfs_user,
+        "HADOOP_USER_NAME": place.hdfs_user,  # as Hadoop's clients read it
         "TRINO_HOST": HOST,
         "TRINO_PORT": str(ports.trino),
         "HIVE_METASTORE_URI": f"thrift://{HOST}:{ports.metastore}",

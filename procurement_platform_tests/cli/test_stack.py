@@ -74,9 +74,7 @@ def test_logs_of_a_server_that_is_none_are_refused(procurement: Procurement) -> 
     assert "'hive' is no server" in done.err
 
 
-def test_what_cannot_be_fetched_is_one_line(
-    procurement: Procurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_fetched_is_one_line(procurement: Procurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     java = tmp_path / "java"
     (java / "bin").mkdir(parents=True)
     (java / "bin" / "java").touch(mode=0o755)

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hdfs_native import Client, WriteOptions
 
 from procurement_platform.database.connect import Database
 from procurement_platform.settings import Settings, load_settings
@@ -50,6 +51,20 @@ def test_all_servers_listen_on_loopback_only(cluster: Cluster) -> None:
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"}
     assert len(listening) > 8
     assert set(listening) <= loopback
+
+
+def test_what_is_written_by_rpc_is_read_by_webhdfs_and_the_other_way(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HADOOP_USER_NAME", cluster.variables["HADOOP_USER_NAME"])
+    client, content = Client(cluster.hdfs), os.urandom(3_000_000)
+    with client.create("/tests/rpc.bin", WriteOptions(overwrite=True)) as file:
+        file.write(content)
+    assert cluster.webhdfs("GET", "/tests/rpc.bin", "OPEN") == (200, content)
+    assert cluster.webhdfs("PUT", "/tests/rpc.bin", "RENAME&destination=/tests/renamed.bin") == (200, b'{"boolean":true}')
+    with client.read("/tests/renamed.bin") as file:
+        assert file.read(-1) == content
+    assert client.get_file_info("/tests/renamed.bin").length == len(content)
+    assert client.delete("/tests/renamed.bin", False)
+    assert cluster.webhdfs("GET", "/tests/renamed.bin", "OPEN")[0] == 404
 
 
 def test_hdfs_keeps_what_is_written(cluster: Cluster) -> None:

@@ -1,6 +1,7 @@
 """Every environment variable of the platform: typed, documented, validated once.
 
-Read from the environment, then from `.env` in the working folder. `docs/settings.md` is checked against this module.
+Read from the environment, then from `.env` in the working folder; a secret also from the file that `<NAME>_FILE` names.
+`docs/settings.md` is checked against this module.
 """
 
 import datetime as dt
@@ -14,7 +15,15 @@ from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from procurement_platform.errors import ConfigurationError
 
@@ -153,6 +162,17 @@ class Settings(BaseSettings):
         (), description="Where alerts go: Apprise addresses, separated by spaces."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- a folder of files; here each is named by itself
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, _SecretFiles(settings_cls, dotenv_settings, env_settings)
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -203,13 +223,61 @@ def variable(field: str) -> str:
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PROCUREMENT_{field.upper()}"
 
 
+def secret_fields() -> tuple[str, ...]:
+    """The fields whose value is a secret, or several: each may also be in a file, see `file_variable`."""
+    return tuple(name for name, info in Settings.model_fields.items() if SecretStr in _types_in(info.annotation))
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    return {annotation}.union(*(_types_in(each) for each in get_args(annotation)))
+
+
+def file_variable(field: str) -> str:
+    """The environment variable that names the file in which a secret field's value is."""
+    return f"{variable(field)}_FILE"
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The values of secrets that are kept in files, as container engines hand them in. An empty file is one that is not set."""
+
+    def __init__(self, settings: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings)
+        self._given: dict[str, str] = {}  # by lower-case name; later sources go first
+        for source in sources:
+            if isinstance(source, EnvSettingsSource | DotEnvSettingsSource):
+                self._given |= {name.lower(): value for name, value in source.env_vars.items() if value}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 -- as pydantic-settings asks
+        """The content of the field's file, without the line break at its end; None where no file is named.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or the value is given directly, too.
+        """
+        name = file_variable(field_name)
+        path = self._given.get(name.lower())
+        if path is None:
+            return None, field_name, False
+        if variable(field_name).lower() in self._given:
+            raise ConfigurationError(f"{variable(field_name)} and {name} are both set: unset one")
+        try:
+            return Path(path).read_text(encoding="utf-8").strip() or None, field_name, False
+        except (OSError, ValueError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
+            raise ConfigurationError(f"{name}={path!r}: the file cannot be read ({why})") from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(Settings.model_fields[name], name)[0] for name in secret_fields()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 def unknown_variables() -> list[tuple[str, str, str | None]]:
     """Variables that look like settings and are none: name, where it was found, and the setting that was probably meant.
 
     Looked for in the environment and in `.env`, by the prefix; capital letters or not is the same.
     """
     prefix = str(Settings.model_config["env_prefix"])
-    known = {variable(field).removeprefix(prefix): variable(field) for field in Settings.model_fields}
+    names_known = [*map(variable, Settings.model_fields), *map(file_variable, secret_fields())]
+    known = {name.removeprefix(prefix): name for name in names_known}
     places = (("the environment", list(os.environ)), (".env", list(dotenv_values(str(Settings.model_config["env_file"])))))
     found = []
     for place, names in places:

@@ -14,7 +14,7 @@ from procurement_platform.cli.app import command
 from procurement_platform.procurement.reference.read import CODES, MAX_CODE
 from procurement_platform.procurement.reference.tables import MAX_TEXT, REFERENCE_TABLES, ReferenceColumn, ReferenceTable
 from procurement_platform.project import CHECKOUT
-from procurement_platform.settings import Settings, variable
+from procurement_platform.settings import Settings, file_variable, secret_fields, variable
 from procurement_platform_tests.market_files_page import market_files_page
 
 FROM_CODE = "<!-- Written from the code by `make docs`; edit the code. -->"
@@ -82,6 +82,10 @@ def settings_page() -> str:
         "are; `procurement doctor` says which are set, and names those it does not know. A malformed one stops every command with a line",
         "that names it (of the addresses in `PROCUREMENT_ALERT_URLS`, `procurement doctor` and the sensor that sends alerts say it);",
         "an empty one is not set.",
+        "",
+        "A secret may be kept in a file, as container engines hand them in:",
+        f"{', '.join(f'`{file_variable(name)}`' for name in secret_fields())}",
+        "name the file. A setting and its file cannot both be given.",
         "",
         "The profile `cluster`, and with it `HDFS_BASE_URL`, `HDFS_USER`, `TRINO_HOST` and `TRINO_PORT`, is not available in this version:",
         "they are read and change nothing.",

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.errors import ConfigurationError
-from procurement_platform.settings import Settings, load_settings, variable
+from procurement_platform.settings import Settings, file_variable, load_settings, secret_fields, unknown_variables, variable
 
 
 def test_everything_is_under_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,6 +123,75 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(settings.alert_urls) == 2
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in settings.model_dump_json()
+
+
+def test_every_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert secret_fields() == ("database_url", "trino_password", "alert_urls")
+    for name in secret_fields():
+        (tmp_path / name).write_text(f"postgresql://{name}:hunter2@host/db\n")
+        monkeypatch.setenv(file_variable(name), str(tmp_path / name))
+    settings = load_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://database_url:hunter2@host/db"
+    assert settings.trino_password is not None
+    assert settings.trino_password.get_secret_value() == "postgresql://trino_password:hunter2@host/db"
+    assert [each.get_secret_value() for each in settings.alert_urls] == ["postgresql://alert_urls:hunter2@host/db"]
+    assert "hunter2" not in repr(settings)
+    assert unknown_variables() == []
+
+
+def test_a_file_of_several_alert_addresses_has_one_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "alerts").write_text("json://one\njson://two\n")
+    monkeypatch.setenv("PROCUREMENT_ALERT_URLS_FILE", str(tmp_path / "alerts"))
+    assert [each.get_secret_value() for each in load_settings().alert_urls] == ["json://one", "json://two"]
+
+
+def test_dot_env_may_name_a_secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    (tmp_path / ".env").write_text("PROCUREMENT_TRINO_PASSWORD_FILE=secret\n")
+    monkeypatch.chdir(tmp_path)
+    password = load_settings().trino_password
+    assert password is not None
+    assert password.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "  \n"])
+def test_an_empty_secrets_file_is_a_setting_that_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    without = load_settings()
+    for name in secret_fields():
+        (tmp_path / name).write_text(content)
+        monkeypatch.setenv(file_variable(name), str(tmp_path / name))
+    assert load_settings() == without
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("missing", "No such file or directory"), ("folder", "Is a directory"), ("bytes", "it is not UTF-8 text")]
+)
+def test_an_unreadable_secrets_file_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, why: str
+) -> None:
+    path = tmp_path / kind
+    if kind == "folder":
+        path.mkdir()
+    if kind == "bytes":
+        path.write_bytes(b"hunter2\xff")
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL_FILE", str(path))
+    with pytest.raises(ConfigurationError) as problem:
+        load_settings()
+    assert str(problem.value) == f"PROCUREMENT_DATABASE_URL_FILE='{path}': the file cannot be read ({why})"
+
+
+def test_a_secret_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("postgresql://me:hunter2@host/db")
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("PROCUREMENT_DATABASE_URL", "postgresql://me:hunter2@other/db")
+    with pytest.raises(ConfigurationError, match=r"^PROCUREMENT_DATABASE_URL and PROCUREMENT_DATABASE_URL_FILE are both set: unset one$"):
+        load_settings()
+
+
+def test_a_file_for_what_is_no_secret_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROCUREMENT_HOME_FILE", "x")
+    assert [name for name, _, _ in unknown_variables()] == ["PROCUREMENT_HOME_FILE"]
 
 
 def test_today_is_of_the_platforms_time_zone() -> None:

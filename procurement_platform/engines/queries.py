@@ -36,6 +36,15 @@ class Compiled:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A query made for Trino: its text, in which relations are named `relation__…`, and the relations it reads."""
+
+    sql: str
+    relations: tuple[str, ...]
+    ordered: bool
+
+
+@dataclass(frozen=True)
 class Query:
     """One SELECT in Trino's dialect, inside the portable subset (`sql/README.md`).
 
@@ -55,6 +64,15 @@ class Query:
         """
         found = self._remembered("duckdb", relations, lambda compile_: compile_.for_duckdb(self.name, self.sql, relations))
         return Compiled(found["sql"], dict(found["relations"]), tuple(found["parameters"]), bool(found["ordered"]))
+
+    def prepared(self, relations: Schemas) -> Prepared:
+        """The query for Trino over files: what names the relations and binds the parameters is `trino_sql.over_files`.
+
+        Raises:
+            QueryRefused: as `compiled`.
+        """
+        found = self._remembered("trino", relations, lambda compile_: compile_.for_trino_files(self.name, self.sql, relations))
+        return Prepared(found["sql"], tuple(found["relations"]), bool(found["ordered"]))
 
     def for_trino(self, relations: Schemas, params: Mapping[str, object] | None = None) -> str:
         """The query for Trino: helper functions expanded, parameters as typed literals (all of them, or none: placeholders stay)."""

@@ -21,15 +21,17 @@ def retried(
     """What the action returns. Where it raises an error that `transient` calls one that may pass, it is done again.
 
     Waits `first` seconds, then twice as long each time up to `longest`, each shortened at random by up to half so that many who
-    failed together do not come back together. No new attempt begins later than `seconds` after the first; the last error is raised.
+    failed together do not come back together. No new attempt begins later than `seconds` after the first failure: an action that failed
+    after an hour is done again, too. The last error is raised.
     """
-    began, pause = clock(), first
+    pause, failed = first, None
     while True:
         try:
             return action()
         except Exception as problem:
+            failed = clock() if failed is None else failed
             wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
-            if not transient(problem) or clock() + wait > began + seconds:
+            if not transient(problem) or clock() + wait > failed + seconds:
                 raise
         sleep(wait)
         pause = min(pause * 2, longest)

@@ -2,15 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cached_property
-
-import duckdb
 
 from procurement_platform.database.connect import Database
 from procurement_platform.engines.base import Engine
 from procurement_platform.engines.queries import Query, load_query
-from procurement_platform.errors import ConfigurationError
 from procurement_platform.inbox.ledger import Ledger
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.lake.catalog import TableCatalog
@@ -18,6 +14,7 @@ from procurement_platform.lake.days import Days
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher
 from procurement_platform.lake.runs import RunRegistry
+from procurement_platform.profiles import PROFILES
 from procurement_platform.settings import Settings
 
 
@@ -25,8 +22,7 @@ class Platform:
     """The platform on one home and one profile. Its parts are made when first asked for, and kept for the process."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.profile != "embedded":
-            raise ConfigurationError(f"PROCUREMENT_PROFILE={settings.profile} is not available in this version; the one that is: embedded")
+        self._profile = PROFILES[settings.profile]
         self.settings = settings
         self.on_step: Callable[[str], None] | None = None  # told the name of each step as it begins
 
@@ -36,18 +32,11 @@ class Platform:
 
     @cached_property
     def lake(self) -> Lake:
-        url = self.settings.lake_url
-        # Looked at before it is opened: other file systems ask for packages that are not there.
-        if "://" in url and url.partition("://")[0] not in ("file", "local"):
-            raise ConfigurationError(
-                f"PROCUREMENT_LAKE={url} is no local folder, which is what the embedded profile keeps its lake in: write a path or file://…"
-            )
-        return Lake(url)
+        return self._profile.lake(self.settings)
 
     @cached_property
     def catalog(self) -> TableCatalog:
-        self.database.ensure()
-        return TableCatalog(self.lake, self.database.sqlalchemy_url)
+        return self._profile.catalog(self.lake, self.database, self.settings)
 
     @cached_property
     def registry(self) -> RunRegistry:
@@ -67,15 +56,7 @@ class Platform:
 
     @cached_property
     def engine(self) -> Engine:
-        from procurement_platform.engines.duckdb import DuckDBEngine
-
-        return DuckDBEngine(
-            connect=_duckdb_resource,
-            memory_mib=self.settings.sql_memory_mib,
-            threads=self.settings.sql_threads,
-            temporary=self.settings.home / "tmp",
-            folders=(self.lake.root,),
-        )
+        return self._profile.engine(self.settings, self.lake)
 
     def query(self, name: str) -> Query:
         """A SQL file, compiled once per home."""
@@ -90,12 +71,6 @@ class Platform:
         for name in ("decoders", "engine", "catalog", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-
-
-def _duckdb_resource() -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    from dagster_duckdb import DuckDBResource
-
-    return DuckDBResource(database=":memory:").get_connection()
 
 
 _lock = threading.Lock()

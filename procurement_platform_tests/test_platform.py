@@ -23,8 +23,3 @@ def test_a_lake_that_is_no_local_folder_is_refused_in_words(home: Settings) -> N
 
 def test_a_lake_may_be_given_as_a_plain_path(home: Settings) -> None:
     assert Platform(home.model_copy(update={"lake": str(home.home / "a lake")})).lake.path("x") == str(home.home / "a lake" / "x")
-
-
-def test_a_profile_that_is_not_there_yet_is_refused_in_words(home: Settings) -> None:
-    with pytest.raises(ConfigurationError, match="PROCUREMENT_PROFILE=cluster is not available"):
-        Platform(home.model_copy(update={"profile": "cluster"}))

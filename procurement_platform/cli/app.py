@@ -17,6 +17,7 @@ from procurement_platform.cli import (
     env,
     exceptions,
     files,
+    history,
     orders,
     put,
     quarantine,
@@ -71,6 +72,8 @@ app.command("orders", rich_help_panel=RESULTS)(orders.orders)
 app.command("demand", rich_help_panel=RESULTS)(demand.demand)
 app.command("exceptions", rich_help_panel=RESULTS)(exceptions.exceptions)
 app.command("quarantine", rich_help_panel=RESULTS)(quarantine.quarantine)
+app.command("history", rich_help_panel=RESULTS)(history.history)
+app.command("rollback", rich_help_panel=RESULTS)(history.rollback)
 app.add_typer(files.app, name="files", rich_help_panel=INPUT)
 app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)

@@ -1,11 +1,9 @@
 """The embedded engine: DuckDB in memory, over the lake's Parquet files."""
 
 import datetime as dt
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +15,7 @@ from procurement_platform.engines.base import Relation, Scalar, Written
 from procurement_platform.engines.queries import Compiled, Query
 from procurement_platform.errors import InputGone, ProcurementError, PromiseBroken, QueryRefused
 from procurement_platform.lake.tables import ARROW_TYPES
+from procurement_platform.scratch import make_scratch
 from procurement_platform.texts import shorten
 
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
@@ -101,10 +100,7 @@ class DuckDBEngine:
         return self._open
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
-        if self._parent:
-            self._parent.mkdir(parents=True, exist_ok=True)
-            _sweep(self._parent)
-        self._private = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=self._parent))
+        self._private = make_scratch("duckdb", self._parent)
         self._closing.callback(shutil.rmtree, self._private, ignore_errors=True)
         connection = self._closing.enter_context(self._connect())
         connection.execute("SET memory_limit = $limit", {"limit": f"{self._memory_mib}MiB"})
@@ -195,14 +191,6 @@ def _check_columns(name: str, connection: duckdb.DuckDBPyConnection, path: str, 
         f"{c} is {written.get(c, 'missing')}, declared {declared.get(c, 'nowhere')}" for c in columns if written.get(c) != declared.get(c)
     ]
     raise PromiseBroken(f"{name}: the result's columns are not the declared ones: {'; '.join(wrong) or 'they are in another order'}")
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what engines of dead processes left: a killed run cannot."""
-    for folder in parent.glob("duckdb-*-*"):
-        with suppress(ValueError):
-            if not Path("/proc", str(int(folder.name.split("-")[1]))).exists():
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(problem: BaseException) -> str:

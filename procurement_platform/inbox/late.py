@@ -86,7 +86,7 @@ class Look:
         """Name and mark of each settled file whose bytes the day is not made of."""
         seen = Seen(known)
         for feed in self.feeds:
-            found = scan(self.lake.path("inbox"), feed, run_date, 0)
+            found = scan(self.lake.path("inbox"), feed, run_date, 0, files=self.lake.fs)
             lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
             for file in lying:
                 if self._is_settled(file.modified_at) and not seen.has(file):

@@ -10,23 +10,25 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from procurement_platform.errors import InputGone
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.identity import FileIdentity, Unfit, file_id, parse_name, safe_name
+from procurement_platform.inbox.landing import decode
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask, Limits
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.publish import sha256_of
 from procurement_platform.settings import Settings
 
 OTHER_FORMATS = "_other"  # Hive and Trino skip what starts with an underscore
 SUPERSEDED = "_superseded"
+_PIECE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,10 @@ class Receiver:
         known = self.ledger.files(self.run_date)
         active = {(f.feed, f.name): f for f in known if f.state == "accepted"}
         withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
-        scans = {feed.name: scan(self.lake.path("inbox"), feed.name, self.run_date, self.settings.settle_seconds) for feed in feeds}
+        scans = {
+            feed.name: scan(self.lake.path("inbox"), feed.name, self.run_date, self.settings.settle_seconds, files=self.lake.fs)
+            for feed in feeds
+        }
         receipts: list[Receipt] = []
         growing = [_shown(f) for found in scans.values() for f in found.growing]
         fresh: list[tuple[Feed, FoundFile]] = []
@@ -94,7 +99,7 @@ class Receiver:
         receipts += [Receipt(self._inactive(f), None) for f in active.values() if f.market not in self.senders]
 
         tasks = [self._fresh_task(feed, f, places[feed.name]) for feed, f in fresh] + [self._old_task(feeds, f, places) for f in old]
-        outcomes = list(self.decoders.run(tasks))
+        outcomes = list(self._decoded(tasks))
         fallen_back: list[LedgerFile] = []
         touched: dict[str, dt.datetime] = {}
         for (feed, found), outcome in zip(fresh, outcomes[: len(fresh)], strict=True):
@@ -102,7 +107,7 @@ class Receiver:
             if outcome.status == "unsettled":
                 growing.append(_shown(found))
             elif outcome.file_id in withdrawn:
-                _discard(outcome)
+                self._discard(outcome)
                 touched[outcome.file_id] = found.modified_at
             else:
                 receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome))
@@ -111,12 +116,19 @@ class Receiver:
             if before is not None and before.file_id != outcome.file_id:
                 fallen_back.append(before)
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(old, outcomes[len(fresh) :], strict=True)]
-        again = list(self.decoders.run([self._old_task(feeds, f, places) for f in fallen_back]))
+        again = list(self._decoded([self._old_task(feeds, f, places) for f in fallen_back]))
         receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
         touched |= {r.file.file_id: r.file.sent_at for r in receipts if r.file.file_id in withdrawn}
         receipts = [r for r in receipts if r.file.file_id not in withdrawn]
         self.ledger.seen_again(touched)
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
+
+    def _decoded(self, tasks: Sequence[DecodeTask]) -> Iterator[DecodeOutcome]:
+        return decode(self.decoders, self.lake, tasks, self.settings.home / "tmp")
+
+    def _discard(self, outcome: DecodeOutcome) -> None:
+        for path in (*outcome.lines_files, *outcome.quarantine_files):
+            self.lake.remove(self.lake.relative(path))
 
     def tidy_raw(self, feeds: Iterable[Feed]) -> None:
         """Makes the day's raw folders hold exactly the files in use; others move to `_superseded`, where they stay."""
@@ -255,7 +267,7 @@ class Receiver:
         identity = parse_name(rival.feed, rival.run_date, rival.file_name)
         if isinstance(identity, Unfit):
             return self._unfit(rival)
-        digest = _sha256(rival.path) or ""
+        digest = self._sha256(rival.path) or ""
         if any(f.sha256 == digest and f.file_name == rival.file_name for f in known):
             return None
         noted = self._refused(
@@ -263,22 +275,45 @@ class Receiver:
         )
         return replace(noted, state="superseded")
 
+    def _keep(self, path: str, kept: str) -> None:
+        """Copies a file in the inbox to where it is kept, whole or not at all."""
+        folder, _, name = kept.rpartition("/")
+        beside = f"{folder}/.{name}.part"
+        self.lake.make_folder(folder)
+        with self.lake.open(path) as source, self.lake.fs.open(self.lake.path(beside), "wb") as sink:
+            shutil.copyfileobj(source, sink, _PIECE)
+        self.lake.move(beside, kept)
+
+    def _plain_size(self, path: str) -> int | None:
+        """A plain file's size; None for anything else."""
+        try:
+            if self.lake.local:
+                found = os.lstat(path)
+                return found.st_size if stat.S_ISREG(found.st_mode) else None
+            told = self.lake.fs.info(path)
+        except OSError:
+            return None
+        return int(told["size"]) if told["type"] == "file" else None
+
+    def _sha256(self, path: str) -> str | None:
+        """A file's hash; None where it may not be read, or went away."""
+        try:
+            return sha256_of(self.lake, path)
+        except OSError:
+            return None
+
     def _refused(
         self, feed: str, name: str, file_name: str, market: str, form: str, path: str, sent_at: dt.datetime, reason: str
     ) -> LedgerFile:
         """A file that is not decoded; where it is one and small enough, its bytes are kept like those of every rejected file."""
-        size = _plain_size(path)
-        digest = _sha256(path) if size is not None and size <= self.settings.max_file_bytes else None
+        size = self._plain_size(path)
+        digest = self._sha256(path) if size is not None and size <= self.settings.max_file_bytes else None
         readable = digest is not None
         digest = digest or hashlib.sha256(reason.encode()).hexdigest()
         identifier = file_id(feed, self.run_date, file_name, digest)
         kept = f"{self._rejected_folder(feed)}/{safe_name(file_name)}.{identifier}" if readable else ""
         if readable and not self.lake.exists(kept):
-            target = Path(self.lake.path(kept))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            beside = target.with_name(f".{identifier}.part")
-            shutil.copyfile(path, beside)
-            beside.replace(target)
+            self._keep(path, kept)
         return LedgerFile(
             file_id=identifier,
             feed=feed,
@@ -305,26 +340,3 @@ class Receiver:
 
 def _shown(found: FoundFile) -> str:
     return f"{found.identity.feed} {found.identity.file_name}"
-
-
-def _discard(outcome: DecodeOutcome) -> None:
-    for path in (*outcome.lines_files, *outcome.quarantine_files):
-        Path(path).unlink()
-
-
-def _plain_size(path: str) -> int | None:
-    """A plain file's size; None for anything else."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _sha256(path: str) -> str | None:
-    """A file's hash; None where it may not be read, or went away."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

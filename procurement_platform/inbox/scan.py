@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -72,10 +73,11 @@ def scan(
     run_date: dt.date,
     settle_seconds: float,
     *,
+    files: fsspec.AbstractFileSystem | None = None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> Scan:
-    """Lists `{inbox}/{feed}/{run_date}/`; a folder that does not exist is empty.
+    """Lists `{inbox}/{feed}/{run_date}/`, by `files` where the inbox is a URL; a folder that does not exist is empty.
 
     Files younger than `settle_seconds` (or dated in the future) are waited for once, `settle_seconds` for all of them; those
     whose size or time changed meanwhile are `growing`. Of two files with one identity (`DE.csv`, `DE.avro`) the newest counts, by
@@ -85,17 +87,17 @@ def scan(
         NotPermitted: the platform may not list the folder.
     """
     folder = f"{_local(inbox)}/{feed}/{run_date.isoformat()}"
-    entries = {entry.name: entry for entry in _entries(folder)}
+    entries = {entry.name: entry for entry in _entries(folder, files)}
     start = now()
     young = {name for name, entry in entries.items() if entry.trouble is None and entry.modified > start - settle_seconds}
     unsettled: set[str] = set()
     if young and settle_seconds > 0:
         sleep(settle_seconds)
-        again = {entry.name: entry for entry in _entries(folder)}
+        again = {entry.name: entry for entry in _entries(folder, files)}
         unsettled = {name for name in young if again.get(name) != entries[name]}
         # One that is gone is gone; one that came meanwhile waits for the next scan.
         entries = {name: again[name] for name in entries if name in again}
-    files: list[FoundFile] = []
+    settled: list[FoundFile] = []
     growing: list[FoundFile] = []
     unfit: list[UnfitFile] = []
     for entry in sorted(entries.values(), key=lambda each: each.name):
@@ -104,9 +106,9 @@ def scan(
             unfit.append(_unfit(feed, run_date, entry, identity.reason))
         else:
             found = FoundFile(identity, entry.path, entry.size, entry.modified_at)
-            (growing if entry.name in unsettled else files).append(found)
-    files, replaced = _newest(files)
-    return Scan(tuple(files), tuple(growing), tuple(sorted(unfit, key=lambda each: each.file_name)), tuple(replaced))
+            (growing if entry.name in unsettled else settled).append(found)
+    settled, replaced = _newest(settled)
+    return Scan(tuple(settled), tuple(growing), tuple(sorted(unfit, key=lambda each: each.file_name)), tuple(replaced))
 
 
 def _newest(files: Iterable[FoundFile]) -> tuple[list[FoundFile], list[UnfitFile]]:
@@ -137,8 +139,8 @@ def _local(url: str) -> str:
     return (unquote(urlsplit(url).path) if url.startswith("file:") else url).rstrip("/")
 
 
-def _entries(folder: str) -> list[_Entry]:
-    listing = _remote_entries(folder) if "://" in folder else _local_entries(folder)
+def _entries(folder: str, files: fsspec.AbstractFileSystem | None) -> list[_Entry]:
+    listing = _remote_entries(folder, files) if "://" in folder else _local_entries(folder)
     try:
         return [entry for entry in listing if not is_ignored(entry.name)]
     except PermissionError as problem:
@@ -167,15 +169,23 @@ def _local_entries(folder: str) -> Iterator[_Entry]:
         yield _Entry(item.name, item.path, status.st_size, status.st_mtime, trouble)
 
 
-def _remote_entries(folder: str) -> Iterator[_Entry]:
-    files, root = fsspec.core.url_to_fs(folder)
+def _remote_entries(folder: str, files: fsspec.AbstractFileSystem | None) -> Iterator[_Entry]:
+    files = files or fsspec.core.url_to_fs(folder)[0]
     try:
-        items = files.ls(root, detail=True, refresh=True)
+        items = files.ls(folder, detail=True, refresh=True)
     except FileNotFoundError:
         return
     for item in items:
         name = str(item["name"]).rstrip("/").rsplit("/", 1)[-1]
-        changed = item.get("mtime") or item.get("LastModified") or item.get("modified") or item.get("created") or 0.0
-        modified = changed.timestamp() if isinstance(changed, dt.datetime) else float(changed)
+        modified = _modified(item)
         trouble = None if item["type"] == "file" else f"{printable(name)} is no file: put files straight into the date's folder"
         yield _Entry(name, f"{folder}/{name}", int(item.get("size") or 0), modified, trouble)
+
+
+def _modified(item: dict[str, Any]) -> float:
+    """When a listed file changed last, in seconds since 1970; HDFS tells milliseconds."""
+    for name in ("modification_time", "modificationTime"):
+        if name in item:
+            return float(item[name]) / 1000
+    changed = item.get("mtime") or item.get("LastModified") or item.get("modified") or item.get("created") or 0.0
+    return changed.timestamp() if isinstance(changed, dt.datetime) else float(changed)

@@ -4,7 +4,6 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +11,11 @@ import pyarrow.parquet as pq
 from procurement_platform.errors import InputGone, PromiseBroken
 from procurement_platform.lake.catalog import TableCatalog
 from procurement_platform.lake.files import Lake
-from procurement_platform.lake.runs import RunRegistry
+from procurement_platform.lake.parquet import footer
+from procurement_platform.lake.runs import RunRegistry, TableRun
 from procurement_platform.lake.tables import Table
+
+_PIECE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,28 @@ class Publisher:
             LockLost: from `guard`; nothing is committed.
             UnknownOutcome: the catalog did not answer.
         """
-        rows, filled = check_files(table, run_date, files)
-        digest = content_hash(filled)
+        rows, filled = check_files(self.lake, table, run_date, files)
+        digest = content_hash(self.lake, filled)
         self.lake.sync(filled)
         guard()
         snapshot = self.catalog.replace(table, run_date, filled, {"procurement.run-id": run_id, "procurement.content": digest})
         self.registry.commit(table.name, run_date, run_id, rows=rows, content_hash=digest, inputs=inputs, snapshot_id=snapshot)
         folder = table.folder(run_date) if not table.feeds else table.location
         return Published(table, run_date, run_id, folder, tuple(filled), rows, digest)
+
+    def restore(self, table: Table, run: TableRun, *, guard: Callable[[], None]) -> Published:
+        """Makes the files of an earlier run its run date's state again. No file is written, and no other date is touched.
+
+        Raises:
+            InputGone: its files are gone, or are not what the run committed.
+            LockLost: from `guard`; nothing is committed.
+            UnknownOutcome: the catalog did not answer.
+        """
+        files = self.run_files(table, run.run_date, run.run_id)
+        _, filled = check_files(self.lake, table, run.run_date, files)
+        if content_hash(self.lake, filled) != run.content_hash:
+            raise InputGone(f"the files of {table.name} {run.run_date} in {', '.join(run.folders)} are not what run {run.run_id} committed")
+        return self.commit(table, run.run_date, run.run_id, filled, guard=guard, inputs=run.inputs)
 
     def run_files(self, table: Table, run_date: dt.date, run_id: str) -> list[str]:
         """Absolute paths of the files a run wrote, in order.
@@ -87,7 +103,7 @@ class Publisher:
         return paths
 
 
-def check_files(table: Table, run_date: dt.date, files: Sequence[str]) -> tuple[int, list[str]]:
+def check_files(lake: Lake, table: Table, run_date: dt.date, files: Sequence[str]) -> tuple[int, list[str]]:
     """Holds staged files to the table's schema; returns how many rows they have, and the files that have any, in order.
 
     Raises:
@@ -95,21 +111,29 @@ def check_files(table: Table, run_date: dt.date, files: Sequence[str]) -> tuple[
     """
     rows, filled = 0, []
     for path in sorted(files):
-        footer = pq.read_metadata(path)
-        _check_schema(table, path, footer.schema.to_arrow_schema())
-        if footer.num_rows:
-            _check_values(table, run_date, path, footer)
-            rows += footer.num_rows
+        found = footer(lake, path)
+        _check_schema(table, path, found.schema.to_arrow_schema())
+        if found.num_rows:
+            _check_values(table, run_date, path, found)
+            rows += found.num_rows
             filled.append(path)
     return rows, filled
 
 
-def content_hash(files: Sequence[str]) -> str:
+def content_hash(lake: Lake, files: Sequence[str]) -> str:
     """SHA-256 over the files' bytes, in order: the same content has the same hash."""
     digest = hashlib.sha256()
     for path in files:
-        with Path(path).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(lake, path)))
+    return digest.hexdigest()
+
+
+def sha256_of(lake: Lake, path: str) -> str:
+    """A file's SHA-256, read in pieces."""
+    digest = hashlib.sha256()
+    with lake.open(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
     return digest.hexdigest()
 
 
@@ -124,12 +148,12 @@ def _check_schema(table: Table, path: str, found: pa.Schema) -> None:
         raise PromiseBroken(f"{table.name}: {path} does not have the table's schema: {wrong}. Nothing was committed")
 
 
-def _check_values(table: Table, run_date: dt.date, path: str, footer: pq.FileMetaData) -> None:
+def _check_values(table: Table, run_date: dt.date, path: str, found: pq.FileMetaData) -> None:
     """Required columns are checked by the footer's statistics; a writer that leaves them out has checked row by row (the decode pass)."""
-    index = {footer.schema.column(i).name: i for i in range(footer.num_columns)}
-    for group in range(footer.num_row_groups):
+    index = {found.schema.column(i).name: i for i in range(found.num_columns)}
+    for group in range(found.num_row_groups):
         for name in table.required:
-            statistics = footer.row_group(group).column(index[name]).statistics
+            statistics = found.row_group(group).column(index[name]).statistics
             nulls = statistics.null_count if statistics is not None else None
             if nulls:
                 raise PromiseBroken(f"{table.name}: {path} has {nulls} rows without {name}. Nothing was committed")

@@ -98,8 +98,10 @@ class RunRegistry:
         runs = self._select("table_name = %s AND run_date = %s AND run_id = %s", (table, run_date, run_id))
         return runs[0] if runs else None
 
-    def history(self, table: str, run_date: dt.date) -> list[TableRun]:
-        """Every run of the table for a run date that is still known, newest first."""
+    def history(self, table: str, run_date: dt.date | None = None) -> list[TableRun]:
+        """Every run of the table (for a run date, or for all) that is still known, the newest commit first."""
+        if run_date is None:
+            return self._select("table_name = %s", (table,))
         return self._select("table_name = %s AND run_date = %s", (table, run_date))
 
     def _select(self, condition: str, values: tuple[object, ...]) -> list[TableRun]:

@@ -47,6 +47,8 @@ def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], set[t
     accepted = {(f.feed, f.market) for f in files if f.state == "accepted"}
     seen = Seen(files)
     for feed in FEEDS:
-        waiting = [each for each in scan(platform.lake.path("inbox"), feed.name, day, 0).files if not seen.has(each)]
+        waiting = [
+            each for each in scan(platform.lake.path("inbox"), feed.name, day, 0, files=platform.lake.fs).files if not seen.has(each)
+        ]
         accepted.update((feed.name, each.identity.market) for each in waiting)
     return accepted, {(f.feed, f.market) for f in files if f.state == "rejected"}

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,6 +16,7 @@ from pyarrow import csv
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation, Scalar
 from procurement_platform.errors import PromiseBroken
+from procurement_platform.lake.parquet import read_columns
 from procurement_platform.lake.publish import Published, content_hash
 from procurement_platform.lake.tables import Table
 from procurement_platform.procurement.coherence import violations_of
@@ -123,28 +125,28 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
         params: dict[str, Scalar] = {"run_date": run.run_date}
         files += platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, params).files
     columns = ["dataset", "rule", *SUBJECT, "message"]
-    return Found(name, tuple(files), *_counts(pq.read_table(files, columns=columns) if files else None))
+    return Found(name, tuple(files), *_counts(read_columns(platform.lake, files, columns) if files else None))
 
 
 def keep(run: DayRun, found: Found, inputs: Mapping[str, object]) -> Found:
     """Makes what a step found the day's: the report unites what is kept."""
     run.guard()
     lines = sum(count.lines for count in found.counts.values())
-    run.platform.registry.commit(
-        violations_of(found.name), run.run_date, run.run_id, rows=lines, content_hash=content_hash(found.files), inputs=inputs
-    )
+    digest = content_hash(run.platform.lake, found.files)
+    run.platform.registry.commit(violations_of(found.name), run.run_date, run.run_id, rows=lines, content_hash=digest, inputs=inputs)
     return found
 
 
 def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, str]) -> Relation:
     """Rows from the database as an input of a query. They stay in the run's folder, as a record of what the day was computed from."""
     relative = f"logs/inputs/{run.run_date.isoformat()}/{run.run_id}/{name}.parquet"
-    path = run.platform.lake.path(relative)
+    lake = run.platform.lake
     folder = relative.rsplit("/", 1)[0]
     run.platform.registry.stage("inputs", run.run_date, run.run_id, (folder,))
-    run.platform.lake.make_folder(folder)
-    pq.write_table(table, path, compression="zstd")
-    return Relation(types, (path,))
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    lake.write(relative, sink.getvalue(), lasting=False)
+    return Relation(types, (lake.path(relative),))
 
 
 def _counts(table: pa.Table | None) -> tuple[dict[tuple[str, str], Count], dict[tuple[str, str], list[Any]], dict[tuple[str, str], str]]:

@@ -14,6 +14,7 @@ from procurement_platform.procurement.tables import ORDER_LINES
 REPEATED_TYPES = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
 # A key names its market, so that markets can be looked at one after the other: what does not fit in memory at once need not spill.
 BATCH_ROWS = 8_000_000
+WORK = "_work"  # the folder, below a run's own, of files that are no part of the table; Trino sees no file whose own name begins with _
 
 
 def noun(feed: Feed) -> str:
@@ -37,7 +38,7 @@ def find_repeated(
         if feed.lines is ORDER_LINES:
             before = [path for path, market in earlier.items() if market in markets or market is None]
             relations["earlier_order_lines"] = relation(ORDER_LINES, before)
-        target = f"{folder}/_repeated-{number}.parquet"
+        target = f"{folder}/{WORK}/repeated-{number}.parquet"
         found += run.platform.engine.write(query, relations, target, REPEATED_TYPES, {"run_date": run.run_date}).files
     return Relation(REPEATED_TYPES, tuple(found))
 
@@ -67,7 +68,7 @@ def without_repeated(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Re
         target = path.removesuffix(".parquet") + ".kept.parquet"
         relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
         written += run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}).files
-        Path(path).unlink()
+        run.platform.lake.remove(run.platform.lake.relative(path))
     return tuple(written)
 
 

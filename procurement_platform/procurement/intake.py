@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import PromiseBroken
@@ -20,9 +18,10 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.receive import Place, Received, Receiver
 from procurement_platform.inbox.task import DecodeOutcome
+from procurement_platform.lake.parquet import read_columns
 from procurement_platform.procurement.coherence import DayState
 from procurement_platform.procurement.derive import Check, Found, Outcome, commit, find, keep, relation, rows_relation
-from procurement_platform.procurement.duplicates import earlier_lines, find_repeated, noun, without_repeated
+from procurement_platform.procurement.duplicates import WORK, earlier_lines, find_repeated, noun, without_repeated
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, reference
 from procurement_platform.procurement.tables import ORDER_LINES
@@ -117,7 +116,8 @@ def _places(run: DayRun) -> dict[str, Place]:
 
 def _senders(run: DayRun, known: Mapping[str, Relation]) -> dict[str, str]:
     """The markets active on the day, with their time zones."""
-    markets = pq.read_table(_one(known["markets"]), columns=["market", "timezone", "active_from", "active_to"]).to_pylist()
+    columns = ["market", "timezone", "active_from", "active_to"]
+    markets = read_columns(run.platform.lake, known["markets"].files, columns).to_pylist()
     day = run.run_date
     return {
         m["market"]: m["timezone"]
@@ -145,7 +145,7 @@ def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Plac
     if repeated.files:
         checked = relation(feed.lines, [path for paths in lines.values() for path in paths])
         relations = {f"{noun(feed)}_lines_checked": checked, "files": sent, "repeated": repeated}
-        path = f"{place.lines}/_duplicates.parquet"
+        path = f"{place.lines}/{WORK}/duplicates.parquet"
         query = run.platform.query(f"procurement/{noun(feed)}_duplicate_rows")
         duplicates = Relation(DUPLICATES_TYPES, engine.write(query, relations, path, DUPLICATES_TYPES, params).files)
         conflicts = f"{place.quarantine}/conflicts.parquet"

@@ -68,7 +68,7 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
     seen = Seen(known)
     in_use = {(f.feed, f.name): f.file_name for f in known if f.state == "accepted"}
     for feed in FEEDS:
-        found = scan(platform.lake.path("inbox"), feed.name, run_date, 0)
+        found = scan(platform.lake.path("inbox"), feed.name, run_date, 0, files=platform.lake.fs)
         lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
         lines += [_waiting(platform, feed.name, run_date, file, in_use) for file in lying if not seen.has(file)]
     have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}

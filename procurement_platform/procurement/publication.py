@@ -5,7 +5,6 @@ import re
 from itertools import groupby
 from operator import itemgetter
 
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from procurement_platform.csvs import cells, csv_of_cells
@@ -13,6 +12,7 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
+from procurement_platform.lake.parquet import read_columns, read_rows
 from procurement_platform.lake.retention import remove_old_runs
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.coherence import SOURCES, DayState
@@ -50,7 +50,7 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     kept = f"{platform.lake.empty_folder(folder)}/{KEPT_ROWS}"
     relations = {"violations": Relation(VIOLATIONS.sql_types, tuple(files))}
     platform.engine.write(run.platform.query("procurement/exceptions"), relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date})
-    report = pq.read_table(kept)
+    report = read_columns(platform.lake, [kept])
     check_exceptions(report)
     rows = report.to_pylist()
     file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report_csv(rows), len(rows))
@@ -85,7 +85,10 @@ def settle(platform: Platform, day: PublishedDay) -> list[str]:
 
 
 def _settle_orders(platform: Platform, day: PublishedDay) -> list[str]:
-    return platform.days.link(day, orders_folder(day.run_date), _csv_folder(day.run_id))
+    folder = orders_folder(day.run_date)
+    if platform.lake.local:
+        return platform.days.link(day, folder, _csv_folder(day.run_id))
+    return platform.days.settle(day, folder)  # HDFS has no links: the files follow one by one
 
 
 def report_crash(run: DayRun) -> None:
@@ -169,6 +172,5 @@ def _remember(run: DayRun, report_run_id: str) -> None:
             "DELETE FROM control.exceptions_history WHERE domain = %s AND run_date = %s AND run_id = %s", (DOMAIN, run.run_date, run.run_id)
         )
         with connection.cursor().copy(copy_in) as copy:
-            for batch in pq.ParquetFile(kept).iter_batches(batch_size=10_000):
-                for row in batch.to_pylist():
-                    copy.write_row([DOMAIN, run.run_id, now, *(row[name] for name in names)])
+            for row in read_rows(run.platform.lake, kept, 10_000):
+                copy.write_row([DOMAIN, run.run_id, now, *(row[name] for name in names)])

@@ -7,11 +7,10 @@ from decimal import Decimal
 from heapq import merge
 from operator import itemgetter
 
-import pyarrow.parquet as pq
-
 from procurement_platform.errors import ConfigurationError, ProcurementError
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.days import PublishedDay
+from procurement_platform.lake.parquet import read_columns, read_rows
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash, shows
@@ -115,7 +114,7 @@ def quarantine(platform: Platform, run_date: dt.date, feed: str | None = None, m
     found = False
     # One table has the rows of many files, each in order: they are merged, so that none has to be held whole.
     paths = platform.publisher.run_files(QUARANTINE, run_date, day.tables[QUARANTINE.name])
-    for row in merge(*map(_rows_of, paths), key=itemgetter("feed", "file", "row_number")):
+    for row in merge(*(read_rows(platform.lake, path) for path in paths), key=itemgetter("feed", "file", "row_number")):
         if feed in (None, row["feed"]) and market in (None, row["market"]):
             found = True
             yield row
@@ -168,7 +167,7 @@ def exceptions(platform: Platform, run_date: dt.date) -> Rows:
     else:
         stable = f"{exceptions_folder(run_date)}/exceptions.csv"
         report = next(file for file in day.manifest if file.stable == stable)
-        rows = pq.read_table(platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS)).to_pylist()
+        rows = read_columns(platform.lake, [platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS)]).to_pylist()
     line = crash_row(crash, showing=shows(day, crash)) if crash else None
     for row in rows:
         if line is not None and (str(row["rule"]), str(row["severity"])) > (str(line["rule"]), str(line["severity"])):
@@ -209,9 +208,4 @@ def notice_killed(platform: Platform, run_date: dt.date | None = None) -> list[t
 
 def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:
     for path in platform.publisher.run_files(table, day.run_date, day.tables[table.name]):
-        yield from _rows_of(path)
-
-
-def _rows_of(path: str) -> Rows:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=1_000):
-        yield from batch.to_pylist()
+        yield from read_rows(platform.lake, path)

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from procurement_platform.errors import InputGone, LockLost, PromiseBroken
+from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher, check_files, content_hash
 from procurement_platform_tests.lake.parts import PARTS, Stage
 
@@ -94,17 +95,17 @@ def test_what_breaks_the_tables_promises_is_not_committed(publisher: Publisher, 
     assert parts_of(publisher, MONDAY) == ["old"]
 
 
-def test_a_file_with_a_column_too_few_is_named(stage: Stage, tmp_path: Path) -> None:
+def test_a_file_with_a_column_too_few_is_named(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "short.parquet"
     pq.write_table(pa.table({"run_date": [MONDAY]}), path)
     with pytest.raises(PromiseBroken, match="1 columns instead of 3"):
-        check_files(PARTS, MONDAY, [str(path)])
+        check_files(lake, PARTS, MONDAY, [str(path)])
 
 
-def test_the_same_rows_have_the_same_content_hash_and_others_another(stage: Stage) -> None:
-    first = content_hash(stage(MONDAY, "run-1", ["bolt"]))
-    assert content_hash(stage(MONDAY, "run-2", ["bolt"])) == first
-    assert content_hash(stage(MONDAY, "run-3", ["nut"])) != first
+def test_the_same_rows_have_the_same_content_hash_and_others_another(lake: Lake, stage: Stage) -> None:
+    first = content_hash(lake, stage(MONDAY, "run-1", ["bolt"]))
+    assert content_hash(lake, stage(MONDAY, "run-2", ["bolt"])) == first
+    assert content_hash(lake, stage(MONDAY, "run-3", ["nut"])) != first
 
 
 def test_a_run_whose_files_were_removed_is_told_as_gone(publisher: Publisher, stage: Stage) -> None:

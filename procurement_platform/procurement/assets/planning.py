@@ -5,9 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 import dagster as dg
-import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.parquet import read_columns
 from procurement_platform.lake.publish import Published
 from procurement_platform.procurement import planning
 from procurement_platform.procurement.assets.day import crash_is_recorded
@@ -102,18 +103,18 @@ def _step(
             for published in outcome.tables:
                 more: dict[str, Any] = {}
                 if plot is not None and published.table.name == name:
-                    more["plot"] = _largest(published, *plot)
+                    more["plot"] = _largest(day.platform.lake, published, *plot)
                 yield table_result(day, published, **more)
             yield promise_result(name, outcome.promises["conservation"])
             for found in outcome.found:
                 yield from rule_results(day, name, rules, found)
 
 
-def _largest(published: Published, label: str, value: str) -> dg.MetadataValue:
+def _largest(lake: Lake, published: Published, label: str, value: str) -> dg.MetadataValue:
     """The largest sums of a column, per label: a bar each."""
     if not published.files:
         return bars(f"{value} by {label}", [])
-    table = pq.read_table(list(published.files), columns=[label, value])
+    table = read_columns(lake, published.files, [label, value])
     sums = table.group_by(label).aggregate([(value, "sum")]).sort_by([(f"{value}_sum", "descending"), (label, "ascending")])
     rows = [(str(r[label]), r[f"{value}_sum"] or Decimal(0)) for r in sums.slice(0, PLOTTED).to_pylist()]
     return bars(f"{value} by {label}, the largest {len(rows)}", rows)

@@ -4,12 +4,14 @@ import base64
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
+from itertools import islice
 
 import dagster as dg
-import pyarrow.parquet as pq
 
 from procurement_platform.csvs import cell
 from procurement_platform.engines.queries import Lineage
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.parquet import footer, read_rows
 from procurement_platform.lake.tables import Column
 
 SHOWN, WHOLE = 60, 500  # characters of a cell: in a preview, and where it must be read to its end
@@ -44,18 +46,15 @@ def lineage_table(lineage: Lineage) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(["| column | computed from |", "| --- | --- |", *lines]))
 
 
-def preview(files: Sequence[str], rows: int) -> dg.MetadataValue:
+def preview(lake: Lake, files: Sequence[str], rows: int) -> dg.MetadataValue:
     """The first rows of Parquet files of one schema as a Markdown table."""
     names: list[str] = []
     first: list[dict[str, object]] = []
     for file in files:
         if len(first) >= rows:
             break
-        with pq.ParquetFile(file) as parquet:
-            names = parquet.schema_arrow.names
-            for batch in parquet.iter_batches(batch_size=rows - len(first)):
-                first += batch.to_pylist()
-                break
+        names = footer(lake, file).schema.names
+        first += islice(read_rows(lake, file, rows - len(first)), rows - len(first))
     return rows_table(names, (row.values() for row in first))
 
 

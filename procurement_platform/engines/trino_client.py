@@ -115,11 +115,14 @@ def _session(ca: Path | None) -> Any:
 class _SentOnce(_http.Session):  # type: ignore[misc]  # requests has no types
     """The driver sends a statement again when its answer was lost. One that writes must not be: that is the engine's to judge."""
 
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        return super().request(method, url, **{**options, "verify": self.verify})  # else REQUESTS_CA_BUNDLE would go before the setting
+
     def post(self, url: str, *arguments: Any, **options: Any) -> Any:
         try:
             answer = super().post(url, *arguments, **options)
         except _http.exceptions.SSLError as problem:
-            raise Untrusted(str(problem)) from None
+            raise Untrusted(_reason(problem)) from None
         except _http.exceptions.RequestException as problem:
             raise ServerLost(_reason(problem)) from None
         if answer.status_code in _GATEWAY or (answer.ok and not answer.content):
@@ -128,6 +131,9 @@ class _SentOnce(_http.Session):  # type: ignore[misc]  # requests has no types
 
 
 def _reason(problem: Exception) -> str:
-    """The last of the reasons that are told inside each other."""
-    refused = re.search(r"\[Errno \d+\] ([^'\")]+)|((?:Read|Connect)[^'\"(]*timed out)|(Remote end closed[^'\")]*)", str(problem))
+    """The last of the reasons that are told inside each other, where it is one of the usual ones."""
+    refused = re.search(
+        r"\[Errno \d+\] ([^'\")]+)|((?:Read|Connect)[^'\"(]*timed out)|(Remote end closed[^'\")]*)|certificate verify failed: ([^('\"]*\w)",
+        str(problem),
+    )
     return refused[0] if refused else str(problem)

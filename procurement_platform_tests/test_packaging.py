@@ -95,6 +95,7 @@ def imported(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(("folder", "groups"), [(PACKAGE, ()), (CHECKOUT / f"{PACKAGE.name}_tests", ("dev", "cluster"))])
 def test_what_is_imported_is_declared(folder: Path, groups: tuple[str, ...]) -> None:
     wanted = [*pyproject()["project"]["dependencies"], *(text for group in groups for text in pyproject()["dependency-groups"][group])]
+    wanted += pyproject()["project"]["optional-dependencies"]["cluster"]
     if folder != PACKAGE:
         wanted += pyproject()["project"]["optional-dependencies"]["stack"]
     declared = {canonicalize_name(Requirement(text).name) for text in wanted}

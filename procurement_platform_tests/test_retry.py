@@ -1,7 +1,3 @@
-"""Trying again: what may pass, no longer than allowed, and nothing else. Time here is a number, so that no test waits."""
-
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,111 +5,73 @@ from hypothesis import strategies as st
 from procurement_platform.retry import retried
 
 
-class Time:
-    """A clock that sleeping moves on, and that remembers the pauses."""
+class Clock:
+    """A clock that moves when it is slept on."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
-        self.pauses: list[float] = []
+        self.now, self.slept = 0.0, list[float]()
 
     def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
         self.now += seconds
-        self.pauses.append(seconds)
 
-    def clock(self) -> float:
+    def read(self) -> float:
         return self.now
 
 
+class Fails:
+    """Fails so many times, then gives its count."""
+
+    def __init__(self, times: int, problem: type[Exception] = ConnectionError) -> None:
+        self.times, self.problem, self.calls = times, problem, 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.problem(self.calls)
+        return self.calls
+
+
 def passes(problem: Exception) -> bool:
-    return isinstance(problem, TimeoutError)
+    return isinstance(problem, ConnectionError)
 
 
-def run(times: int, time: Time, *, takes: float = 0.0, seconds: float = 60.0, first: float = 0.1, longest: float = 5.0) -> int:
-    """How often an action was done that fails so many times, each time after `takes` seconds."""
-    attempts = itertools.count(1)
-
-    def action() -> int:
-        time.now += takes
-        attempt = next(attempts)
-        if attempt <= times:
-            raise TimeoutError(attempt)
-        return attempt
-
-    return retried(action, passes, seconds=seconds, first=first, longest=longest, sleep=time.sleep, clock=time.clock)
+def test_what_works_is_done_once_and_waits_for_nothing() -> None:
+    clock = Clock()
+    assert retried(Fails(0), passes, sleep=clock.sleep, clock=clock.read) == 1
+    assert clock.slept == []
 
 
-def test_what_works_is_done_once_without_a_pause() -> None:
-    time = Time()
-    assert run(0, time) == 1
-    assert time.pauses == []
-
-
-def test_an_error_that_may_pass_is_waited_out() -> None:
-    time = Time()
-    assert run(5, time) == 6
-    assert len(time.pauses) == 5
+def test_an_error_that_may_pass_is_waited_out_longer_each_time() -> None:
+    clock = Clock()
+    assert retried(Fails(8), passes, first=0.1, longest=2.0, sleep=clock.sleep, clock=clock.read) == 9
+    for slept, most in zip(clock.slept, [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0], strict=True):
+        assert most / 2 <= slept <= most
 
 
 def test_an_error_that_stays_is_raised_at_once() -> None:
-    time, done = Time(), []
+    clock, action = Clock(), Fails(1, ValueError)
+    with pytest.raises(ValueError, match="1"):
+        retried(action, passes, sleep=clock.sleep, clock=clock.read)
+    assert (action.calls, clock.slept) == (1, [])
+
+
+def test_an_error_that_becomes_one_that_stays_ends_it() -> None:
+    clock, problems = Clock(), iter([ConnectionError("away"), FileNotFoundError("gone")])
 
     def action() -> None:
-        done.append(1)
-        raise ValueError("stays")
+        raise next(problems)
 
-    with pytest.raises(ValueError, match="stays"):
-        retried(action, passes, sleep=time.sleep, clock=time.clock)
-    assert done == [1]
-    assert time.pauses == []
+    with pytest.raises(FileNotFoundError):
+        retried(action, passes, sleep=clock.sleep, clock=clock.read)
+    assert len(clock.slept) == 1
 
 
-def test_an_error_that_stays_after_one_that_passes_is_raised() -> None:
-    time, errors = Time(), [TimeoutError(), ValueError("then this")]
-
-    def action() -> None:
-        raise errors.pop(0)
-
-    with pytest.raises(ValueError, match="then this"):
-        retried(action, passes, sleep=time.sleep, clock=time.clock)
-    assert len(time.pauses) == 1
-
-
-def test_what_does_not_pass_in_time_is_raised() -> None:
-    time = Time()
-    with pytest.raises(TimeoutError):
-        run(10_000, time, seconds=30)
-    assert 25 <= time.now - 1000.0 <= 30
-
-
-def test_no_patience_is_one_attempt() -> None:
-    time = Time()
-    with pytest.raises(TimeoutError):
-        run(1, time, seconds=0)
-    assert time.pauses == []
-
-
-def test_what_failed_after_an_hour_is_done_again() -> None:
-    time = Time()
-    assert run(1, time, takes=3600.0) == 2
-
-
-def test_an_interrupted_action_is_not_done_again() -> None:
-    time, done = Time(), []
-
-    def action() -> None:
-        done.append(1)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        retried(action, lambda _: True, sleep=time.sleep, clock=time.clock)
-    assert done == [1]
-
-
-@given(times=st.integers(1, 12), first=st.floats(0.01, 2), longest=st.floats(0.01, 20))
-def test_pauses_grow_up_to_the_longest_and_are_shortened_by_half_at_most(times: int, first: float, longest: float) -> None:
-    time = Time()
-    assert run(times, time, seconds=10_000, first=first, longest=longest) == times + 1
-    whole = [first]
-    while len(whole) < times:
-        whole.append(min(whole[-1] * 2, longest))
-    assert all(half / 2 <= pause <= half for half, pause in zip(whole, time.pauses, strict=True))
+@given(st.floats(0, 100), st.floats(0.01, 5), st.floats(0.01, 10))
+def test_no_attempt_begins_after_the_time_is_up_and_the_last_error_is_raised(seconds: float, first: float, longest: float) -> None:
+    clock, action = Clock(), Fails(10**9)
+    with pytest.raises(ConnectionError, match=r"\d+") as raised:
+        retried(action, passes, seconds=seconds, first=first, longest=longest, sleep=clock.sleep, clock=clock.read)
+    assert clock.now <= seconds
+    assert clock.now + max(first, longest) >= seconds
+    assert raised.value.args == (action.calls,)

@@ -1,20 +1,25 @@
-"""The Iceberg catalog: the tables' current state, and the one transaction that replaces a run date's files."""
+"""The Iceberg catalog: the tables' current state, and the one transaction that replaces a run date's files.
+
+Kept in PostgreSQL (embedded) or in a Hive Metastore (cluster); what it is opened by says which.
+"""
 
 import datetime as dt
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from procurement_platform.errors import InputGone, UnknownOutcome
+from procurement_platform.errors import InputGone, LakeUnavailable, UnknownOutcome
+from procurement_platform.lake.committing import committing
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
 
 if TYPE_CHECKING:  # PyIceberg takes half a second to import, which commands that only read do without
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import MetastoreCatalog
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table import Transaction
@@ -28,29 +33,56 @@ PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
     "commit.manifest.target-size-bytes": "32768",
+    "commit.retry.num-retries": "20",  # many days may be committed side by side
+    "commit.retry.max-wait-ms": "2000",
+    "commit.retry.total-timeout-ms": "300000",
 }
 EXPIRE_EVERY, KEEP_SNAPSHOTS = 10, 10
 
 
-class TableCatalog:
-    """The lake's tables as Iceberg tables, in the catalog that PostgreSQL keeps."""
+Opened = Callable[[Lake, str], "MetastoreCatalog"]
 
-    def __init__(self, lake: Lake, database_uri: str) -> None:
-        self._lake, self._uri = lake, database_uri
-        self._known: set[str] = set()
 
-    @cached_property
-    def _catalog(self) -> "SqlCatalog":
+def in_database(uri: str) -> Opened:
+    """Opens the catalog that PostgreSQL keeps; `uri` as SQLAlchemy takes it."""
+
+    def opened(lake: Lake, namespace: str) -> "MetastoreCatalog":
         from pyiceberg.catalog.sql import SqlCatalog
 
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
-        catalog = SqlCatalog(NAMESPACE, uri=self._uri, warehouse=self._lake.location, echo="false", pool_pre_ping="true")
-        catalog.create_namespace_if_not_exists(NAMESPACE)
+        catalog = SqlCatalog(namespace, uri=uri, warehouse=lake.location, echo="false", pool_pre_ping="true")
+        catalog.create_namespace_if_not_exists(namespace)
         return catalog
+
+    return opened
+
+
+def in_metastore(uri: str) -> Opened:
+    """Opens the catalog that a Hive Metastore keeps, at `thrift://host:port`; several addresses are separated by commas."""
+
+    def opened(lake: Lake, namespace: str) -> "MetastoreCatalog":
+        from procurement_platform.lake.metastore import Metastore
+
+        return Metastore.opened(lake, namespace, uri)
+
+    return opened
+
+
+class TableCatalog:
+    """The lake's tables as Iceberg tables of a namespace, in the catalog that `opened` opens; a text is the URI of a database."""
+
+    def __init__(self, lake: Lake, opened: Opened | str, *, namespace: str = NAMESPACE) -> None:
+        self._lake, self._namespace = lake, namespace
+        self._opened = in_database(opened) if isinstance(opened, str) else opened
+        self._known: set[str] = set()
+
+    @cached_property
+    def _catalog(self) -> "MetastoreCatalog":
+        return self._opened(self._lake, self._namespace)
 
     def load(self, table: Table) -> "IcebergTable":
         """The table's current state; it is made where it is not there yet."""
-        identifier = f"{NAMESPACE}.{table.name}"
+        identifier = f"{self._namespace}.{table.name}"
         if table.name not in self._known:
             self._create(table, identifier)
             self._known.add(table.name)
@@ -76,15 +108,22 @@ class TableCatalog:
                 raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")
         return paths
 
-    def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
+    def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str], *, holder: str = "") -> int | None:
         """Replaces a run date's files by `files` (absolute paths; none: the date becomes empty) in one transaction.
 
-        `summary` is kept in the snapshot. Returns the snapshot's id; None where there was nothing before and is nothing now.
+        The caller has the day's lock: what another commit of the day left locked is taken from it. `summary` is kept in the snapshot;
+        `holder` is what others are told who wait for the table meanwhile. Returns the snapshot's id; None where there was nothing
+        before and is nothing now.
 
         Raises:
             UnknownOutcome: the catalog did not say whether the commit took place.
+            LakeUnavailable: it did not take place: the catalog is away, or others commit to the table all the time.
         """
-        from pyiceberg.exceptions import CommitStateUnknownException
+        with committing(run_date, holder):
+            return self._replace(table, run_date, files, summary)
+
+    def _replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
         from pyiceberg.expressions import EqualTo
 
         iceberg = self.load(table)
@@ -104,6 +143,8 @@ class TableCatalog:
                 f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; "
                 "look at the table, then run the day again"
             ) from problem
+        except CommitFailedException as problem:
+            raise LakeUnavailable(f"{table.name} {run_date} was not committed ({problem}): run the day again") from problem
         snapshot = iceberg.current_snapshot()
         if len(iceberg.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:
             self._expire(table)
@@ -112,17 +153,19 @@ class TableCatalog:
     def close(self) -> None:
         """Closes the catalog's connections. The object may be used again."""
         if "_catalog" in self.__dict__:
-            self.__dict__.pop("_catalog").engine.dispose()
+            self.__dict__.pop("_catalog").close()
 
     def _expire(self, table: Table) -> None:
         # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
         iceberg = self.load(table)
         snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
         old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
-        if old:
-            ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
+        with suppress(CommitFailedException, CommitStateUnknownException):  # another commit came between: the next one expires
+            if old:
+                ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
 
     def _create(self, table: Table, identifier: str) -> None:
         from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError

@@ -1,0 +1,122 @@
+"""Iceberg's catalog in a Hive Metastore: PyIceberg's, with commits that survive what a network and killed processes do.
+
+Other than PyIceberg's, it gives each answer a time limit, says so where a commit's outcome is not known, names the holder of a lock and
+takes away a lock whose holder is gone (`metastore_locks`), and reads and writes metadata through the lake's own file system.
+"""
+
+import logging
+from typing import Any
+
+from hive_metastore.ThriftHiveMetastore import Client
+from hive_metastore.ttypes import EnvironmentContext
+from hive_metastore.ttypes import Table as HiveTable
+from pyiceberg.catalog import METADATA_LOCATION
+from pyiceberg.catalog.hive import DO_NOT_UPDATE_STATS, HiveCatalog, _construct_hive_storage_descriptor, _construct_parameters
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
+from pyiceberg.io import FileIO
+from pyiceberg.io.fsspec import FsspecFileIO
+from pyiceberg.table import CommitTableResponse, StagedTable, Table
+from pyiceberg.table.update import TableRequirement, TableUpdate
+from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
+from thrift.Thrift import TException
+from thrift.transport.TTransport import TTransportException
+
+from procurement_platform.lake.committing import COMMITTING
+from procurement_platform.lake.files import Lake
+from procurement_platform.lake.metastore_client import ConnectionLost, Connections
+from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
+from procurement_platform.retry import retried
+
+ANSWER_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0  # for a metastore that restarts
+LOCK_SECONDS = 300.0  # for the commits of other days
+SCHEMA_FOLDER = "schema"  # where tables go that somebody makes by hand in the namespace
+
+
+class LakeFileIO(FsspecFileIO):
+    """PyIceberg's files, through the lake's file system whatever their scheme."""
+
+    def __init__(self, lake: Lake, properties: Properties) -> None:
+        super().__init__(properties)
+        self._lake = lake
+
+    def get_fs(self, scheme: str, hostname: str | None = None) -> Any:  # noqa: ARG002 -- PyIceberg's signature
+        return self._lake.fs
+
+
+class Metastore(HiveCatalog):
+    """The catalog of a lake in the metastore at `thrift://host:port` (several: separated by commas)."""
+
+    def __init__(self, lake: Lake, name: str, uri: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._lake, self._connections = lake, Connections(uri, answer_seconds, PATIENCE_SECONDS)
+        super().__init__(name, uri=uri, warehouse=lake.location)
+        self._client: Any = self._connections  # PyIceberg's has no time limit, and is one for all threads
+
+    @classmethod
+    def opened(cls, lake: Lake, namespace: str, uri: str) -> "Metastore":
+        """The catalog, with its namespace there."""
+        logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+        catalog = cls(lake, namespace, uri)
+        catalog.create_namespace_if_not_exists(namespace, {"location": lake.path(SCHEMA_FOLDER)})
+        return catalog
+
+    def load_table(self, identifier: str | Identifier) -> Table:
+        load = super().load_table
+        return retried(lambda: load(identifier), lambda problem: isinstance(problem, ConnectionLost), seconds=PATIENCE_SECONDS)
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """One change of a table's state, made while its lock is held.
+
+        Raises:
+            CommitFailedException: the change was not made; PyIceberg tries again on the table's newest state.
+            CommitStateUnknownException: the metastore was told to make it, and did not say whether it did.
+        """
+        database, name = self.identifier_to_database_and_table(table.name(), NoSuchTableError)
+        committing = COMMITTING.get()
+        holder = Holder.here(committing.run_date, committing.holder)
+        try:
+            with self._connections as client, locked(self._connections, client, database, name, holder, LOCK_SECONDS) as lock:
+                found = self._get_hive_table(client, database, name)
+                current = self._convert_hive_into_iceberg(found)
+                staged = self._update_and_stage_table(current, table.name(), requirements, updates)
+                if staged.metadata != current.metadata:
+                    self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
+                    self._describe(found, current, staged)
+                    self._alter(client, lock, found, current.metadata_location, staged.metadata_location)
+                return CommitTableResponse(metadata=staged.metadata, metadata_location=found.parameters[METADATA_LOCATION])
+        except ConnectionLost as problem:  # before the change was asked for
+            raise CommitFailedException(str(problem)) from problem
+
+    def _describe(self, table: HiveTable, current: Table, staged: StagedTable) -> None:
+        """Puts the new state into the metastore's entry; what others keep there stays."""
+        parameters = dict(table.parameters or {})
+        for gone in current.properties.keys() - staged.properties.keys():
+            parameters.pop(gone, None)
+        table.parameters = parameters | _construct_parameters(staged.metadata_location, current.metadata_location, staged.properties)
+        table.sd = _construct_hive_storage_descriptor(staged.schema(), staged.location())
+
+    def _alter(self, client: Client, lock: TableLock, table: HiveTable, before: str, after: str) -> None:
+        # Metastores that know the expectation (HIVE-26882) refuse the change where another was made meanwhile; 3.1.3 does not read it.
+        context = {DO_NOT_UPDATE_STATS: "true", "expected_parameter_key": METADATA_LOCATION, "expected_parameter_value": before}
+        lock.check()
+        try:
+            client.alter_table_with_environment_context(table.dbName, table.tableName, table, EnvironmentContext(properties=context))
+        except TTransportException as problem:
+            raise CommitStateUnknownException(f"the Hive Metastore at {self.uri} did not answer: {problem}") from problem
+        except TException as problem:  # it answered, with an error: what it says now is how it ended
+            try:
+                with self._connections as anew:
+                    made = self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION] == after
+            except Exception:  # noqa: BLE001 -- whatever it is, nothing is known
+                raise CommitStateUnknownException(f"the Hive Metastore at {self.uri} failed: {problem}") from problem
+            if not made:
+                raise CommitFailedException(f"the Hive Metastore at {self.uri} refused: {problem}") from problem
+
+    @property
+    def uri(self) -> str:
+        return str(self.properties["uri"])
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:  # noqa: ARG002 -- PyIceberg's
+        return LakeFileIO(self._lake, {**self.properties, **properties})

@@ -1,0 +1,77 @@
+"""Connections to a Hive Metastore: one for each `with`, so that threads and broken ones do not meet; opening waits out a restart."""
+
+import threading
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from hive_metastore.ThriftHiveMetastore import Client
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+from thrift.Thrift import TException
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TBufferedTransport, TTransportException
+
+from procurement_platform.errors import ConfigurationError, LakeUnavailable
+from procurement_platform.retry import retried
+
+PORT = 9083
+
+
+class ConnectionLost(LakeUnavailable):
+    """The metastore went away, or did not answer in time, while it was asked."""
+
+
+class Connections:
+    """Connects to the first metastore of `thrift://host:port,thrift://…` that answers.
+
+    `seconds`: how long an answer may take; `patience`: how long a metastore that cannot be reached is tried again.
+    """
+
+    def __init__(self, uris: str, seconds: float, patience: float) -> None:
+        self._addresses = [_address(uri.strip()) for uri in uris.split(",")]
+        self.uris, self._seconds, self._patience = uris, seconds, patience
+        self._open = threading.local()
+
+    def __enter__(self) -> Client:
+        try:
+            transport = retried(self._connect, lambda problem: isinstance(problem, TTransportException), seconds=self._patience)
+        except TTransportException as problem:
+            raise LakeUnavailable(f"the Hive Metastore at {self.uris} cannot be reached ({problem}): start it, then run again") from problem
+        self._transports.append(transport)
+        return Client(TBinaryProtocol(transport))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._transports.pop().close()
+        if isinstance(error, TTransportException):
+            raise ConnectionLost(f"the Hive Metastore at {self.uris} did not answer ({error}); mend it, then run again") from error
+
+    def impatient(self) -> "Connections":
+        """The same metastore, tried once."""
+        return Connections(self.uris, self._seconds, 0.0)
+
+    def _connect(self) -> TBufferedTransport:
+        lost: TException | None = None
+        for host, port in self._addresses:
+            socket = TSocket(host, port)
+            socket.setTimeout(self._seconds * 1000)
+            transport = TBufferedTransport(socket)
+            try:
+                transport.open()
+            except TTransportException as problem:
+                lost = problem
+            else:
+                return transport
+        raise lost or TTransportException(message="no address")
+
+    @property
+    def _transports(self) -> list[TBufferedTransport]:
+        if not hasattr(self._open, "transports"):
+            self._open.transports = []
+        transports: list[TBufferedTransport] = self._open.transports
+        return transports
+
+
+def _address(uri: str) -> tuple[str, int]:
+    parts = urlsplit(uri)
+    if parts.scheme != "thrift" or not parts.hostname:
+        raise ConfigurationError(f"{uri!r} is no address of a Hive Metastore: write one such as thrift://metastore:{PORT}")
+    return parts.hostname, parts.port or PORT

@@ -1,0 +1,173 @@
+"""The metastore's lock of a table, held while one commit is made: it names its holder, and one whose holder is gone is taken away.
+
+A process that is killed between lock and unlock leaves its lock, which the metastore keeps for minutes or for ever.
+"""
+
+import datetime as dt
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from hive_metastore.ThriftHiveMetastore import Client
+from hive_metastore.ttypes import (
+    CheckLockRequest,
+    LockComponent,
+    LockLevel,
+    LockRequest,
+    LockState,
+    LockType,
+    NoSuchLockException,
+    ShowLocksRequest,
+    UnlockRequest,
+)
+from pyiceberg.exceptions import CommitFailedException
+from thrift.Thrift import TException
+
+from procurement_platform.errors import LakeUnavailable
+from procurement_platform.lake.metastore_client import Connections
+
+_MARK, _NO_DATE = "procurement-platform", "-"
+_LENGTH = 128  # of the metastore's column
+_FIRST, _LONGEST = 0.05, 1.0  # seconds between looks at a lock that others hold
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who commits: a run date (None: no day's work) and a process, which `space` and `host` make unique. `name` is for people."""
+
+    run_date: dt.date | None
+    process: int
+    space: str
+    host: str
+    name: str = ""
+
+    @classmethod
+    def here(cls, run_date: dt.date | None, name: str) -> Self:
+        """This process."""
+        return cls(run_date, os.getpid(), _process_space(), socket.gethostname(), name)
+
+    def __str__(self) -> str:
+        date = self.run_date.isoformat() if self.run_date else _NO_DATE
+        text = f"{_MARK} {date} {self.process} {self.space} {self.host} {self.name}"
+        return text.encode("ascii", "replace").decode()[:_LENGTH].strip()
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """The holder that a lock names; None where it is none of the platform's."""
+        words = text.split(" ", 5)
+        try:
+            mark, date, process, space, host = words[:5]
+            run_date = None if date == _NO_DATE else dt.date.fromisoformat(date)
+            return cls(run_date, int(process), space, host, " ".join(words[5:])) if mark == _MARK else None
+        except ValueError:
+            return None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is known to be gone: a process of this machine that is no more."""
+        return (self.host, self.space) == (socket.gethostname(), _process_space()) and not Path(f"/proc/{self.process}").exists()
+
+
+@dataclass(frozen=True)
+class TableLock:
+    """A lock that is held. `check` makes sure, just before the commit, that nobody has taken it away."""
+
+    client: Client
+    lock_id: int
+    table: str
+
+    def check(self) -> None:
+        try:
+            state = self.client.check_lock(CheckLockRequest(lockid=self.lock_id)).state
+        except NoSuchLockException:
+            state = None
+        if state != LockState.ACQUIRED:
+            raise CommitFailedException(f"the metastore's lock of {self.table} was lost")
+
+
+@contextmanager
+def locked(connections: Connections, client: Client, database: str, table: str, holder: Holder, seconds: float) -> Iterator[TableLock]:
+    """Holds a table's lock, waiting up to `seconds` for those who commit to it meanwhile.
+
+    Locks of the same run date are taken away: who commits a day has its day lock, so whoever left them is gone. So are those whose
+    process is known to be gone.
+
+    Raises:
+        CommitFailedException: others held it all the time. Nothing was committed.
+    """
+    component = LockComponent(level=LockLevel.TABLE, type=LockType.EXCLUSIVE, dbname=database, tablename=table, isTransactional=True)
+    request = LockRequest(component=[component], user=_MARK, hostname=holder.host, agentInfo=str(holder))
+    answer = client.lock(request)
+    clean = False
+    try:
+        if answer.state != LockState.ACQUIRED:
+            _wait(client, answer.lockid, database, table, holder, seconds)
+        yield TableLock(client, answer.lockid, f"{database}.{table}")
+        clean = True
+    finally:
+        _unlock(connections, client if clean else None, answer.lockid)
+
+
+def _wait(client: Client, lock_id: int, database: str, table: str, holder: Holder, seconds: float) -> None:
+    deadline, pause = time.monotonic() + seconds, _FIRST
+    while True:
+        others = _release_left(client, lock_id, database, table, holder)
+        state = client.check_lock(CheckLockRequest(lockid=lock_id)).state
+        if state == LockState.ACQUIRED:
+            return
+        if state != LockState.WAITING or time.monotonic() > deadline:
+            held = "; ".join(others) or "others"
+            raise CommitFailedException(f"the metastore's lock of {database}.{table} is held by {held}")
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+        pause = min(pause * 2, _LONGEST)
+
+
+def _release_left(client: Client, lock_id: int, database: str, table: str, holder: Holder) -> list[str]:
+    """Takes away the locks whose holders are gone; returns whose they are that stay."""
+    stay = []
+    for each in client.show_locks(ShowLocksRequest(dbname=database, tablename=table)).locks or []:
+        if each.lockid == lock_id:
+            continue
+        other = Holder.read(each.agentInfo or "")
+        left = other is not None and ((holder.run_date is not None and other.run_date == holder.run_date) or other.is_gone)
+        if left:
+            _log.warning("the lock %s of %s.%s, left by %s, is taken away", each.lockid, database, table, each.agentInfo)
+            with suppress(NoSuchLockException):  # another was first
+                client.unlock(UnlockRequest(lockid=each.lockid))
+        else:
+            stay.append(str(each.agentInfo or f"{each.user} on {each.hostname}"))
+    return stay
+
+
+def _unlock(connections: Connections, client: Client | None, lock_id: int) -> None:
+    """Gives a lock back; over a new connection where the old one may be broken. One that cannot be is left to the next holder."""
+    request = UnlockRequest(lockid=lock_id)
+    try:
+        if client is not None:
+            client.unlock(request)
+            return
+    except NoSuchLockException:
+        return
+    except TException as problem:
+        _log.warning("lock %s was not given back at once: %s", lock_id, problem)
+    try:
+        with connections.impatient() as anew:
+            anew.unlock(request)
+    except (TException, LakeUnavailable) as problem:
+        _log.warning("lock %s stays until the day is run again: %s", lock_id, problem)
+
+
+def _process_space() -> str:
+    """What tells this machine's process numbers from those of a container of the same name."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        return "?"

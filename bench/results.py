@@ -65,7 +65,7 @@ def results_of_platform(platform: Platform, run_date: dt.date) -> Results:
     ]
     duplicates = {}
     for feed, table in (("orders", ORDER_LINES), ("stock", STOCK_LINES)):
-        found = Path(platform.lake.path(table.folder(run_date), day.tables[table.name], "_duplicates.parquet"))
+        found = Path(platform.lake.path(table.folder(run_date), day.tables[table.name], "_work", "duplicates.parquet"))
         if found.exists():
             duplicates[feed] = str(found)
     folder = Path(platform.lake.path(orders_folder(run_date)))

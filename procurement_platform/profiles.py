@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from procurement_platform.database.connect import Database
 from procurement_platform.engines.base import Engine
 from procurement_platform.errors import ConfigurationError
-from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.catalog import TableCatalog, in_metastore
 from procurement_platform.lake.files import Lake
 from procurement_platform.settings import Settings
 
@@ -63,4 +63,33 @@ def _duckdb_resource() -> "AbstractContextManager[duckdb.DuckDBPyConnection]":
     return DuckDBResource(database=":memory:").get_connection()
 
 
-PROFILES: dict[str, Profile] = {"embedded": Embedded()}
+class Cluster:
+    """HDFS, Iceberg's catalog in the Hive Metastore, Trino."""
+
+    def lake(self, settings: Settings) -> Lake:
+        if settings.lake is None or not settings.lake.startswith("hdfs://"):
+            raise ConfigurationError(
+                f"PROCUREMENT_LAKE={settings.lake or ''} is no folder on HDFS, which is where the cluster profile keeps its lake: "
+                "write hdfs://namenode:port/folder"
+            )
+        return Lake(settings.lake_url, web=settings.hdfs_base_url, user=settings.hdfs_user)
+
+    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:  # noqa: ARG002  the embedded one's takes it
+        return TableCatalog(lake, in_metastore(settings.metastore_uri), namespace=settings.table_schema)
+
+    def engine(self, settings: Settings, lake: Lake) -> Engine:
+        from procurement_platform.engines.trino import TrinoEngine
+
+        return TrinoEngine(
+            lake=lake,
+            host=settings.trino_host,
+            port=settings.trino_port,
+            user=settings.trino_user,
+            password=settings.trino_password,
+            tls=settings.trino_tls,
+            ca=settings.trino_ca,
+            schema=f"{settings.table_schema}_staging",
+        )
+
+
+PROFILES: dict[str, Profile] = {"embedded": Embedded(), "cluster": Cluster()}

@@ -100,7 +100,20 @@ class Settings(BaseSettings):
     trino_ca: Annotated[Path | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="File with the certificates that Trino's is checked against. Default: those that Python's certifi has."
     )
-    metastore_uri: str = Field("thrift://localhost:9083", description="Address of the Hive Metastore (cluster profile).")
+    metastore_uri: str = Field(
+        "thrift://localhost:9083",
+        description="Address of the Hive Metastore (cluster profile); several that share one database are separated by commas.",
+    )
+    table_schema: str = Field(
+        "procurement",
+        pattern=r"^[a-z][a-z0-9_]{0,100}$",
+        description="The metastore's schema for the lake's tables (cluster profile); each lake that shares a metastore has its own.",
+    )
+    raw_schema: str = Field(
+        "raw",
+        pattern=r"^[a-z][a-z0-9_]{0,100}$",
+        description="The metastore's schema for the Avro files as sent, `orders` and `stock` (cluster profile); likewise.",
+    )
 
     stack_ports: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="Ports of `procurement stack` that are not the usual ones: `trino=8090 kafka=19092` (names: docs/stack.md)."

@@ -158,9 +158,13 @@ def cluster_home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPat
         "PROCUREMENT_HOME": str(tmp_path / "home"),
         "PROCUREMENT_LAKE": f"{cluster.hdfs}/tests/{name}",
         "PROCUREMENT_DATABASE_URL": cluster.place.database(name),
+        "PROCUREMENT_METASTORE_URI": f"thrift://{HOST}:{cluster.place.ports.metastore}",
+        "PROCUREMENT_TABLE_SCHEMA": name,
+        "PROCUREMENT_RAW_SCHEMA": f"{name}_raw",
     }
     for variable, value in {**cluster.variables, **own}.items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("HDFS_BASE_URL", raising=False)  # files go by the NameNode's own protocol
     yield Settings(_env_file=None)
     cluster.heal()
     cluster.webhdfs("DELETE", f"/tests/{name}", "DELETE&recursive=true")

@@ -8,10 +8,20 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
-from procurement_platform.procurement.derive import current, relation
+from procurement_platform.procurement.derive import current, relation, rows_relation
+from procurement_platform.procurement.feeds import ORDERS
+from procurement_platform.procurement.planning import FILES_TYPES, files_table
 from procurement_platform.procurement.tables import ORDER_LINES
 
-REPEATED_TYPES = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
+REPEATED_TYPES = {
+    "file_id": "varchar",
+    "row_number": "bigint",
+    "kind": "varchar",
+    # Another row of its key: that which counts, or one with other content.
+    "other_date": "date",
+    "other_file": "varchar",
+    "other_row": "bigint",
+}
 # A key names its market, so that markets can be looked at one after the other: what does not fit in memory at once need not spill.
 BATCH_ROWS = 8_000_000
 WORK = "_work"  # the folder, below a run's own, of files that are no part of the table; Trino sees no file whose own name begins with _
@@ -25,16 +35,17 @@ def noun(feed: Feed) -> str:
 def find_repeated(
     run: DayRun, feed: Feed, files: Sequence[LedgerFile], lines: Mapping[str, Sequence[str]], sent: Relation, folder: str
 ) -> Relation:
-    """The rows that are duplicates or conflict: file, row number, kind (DUPLICATE_ORDER or CONFLICTING_ORDER).
+    """The rows that are duplicates or conflict: file, row number, kind (DUPLICATE_ORDER or CONFLICTING_ORDER), another row of the key.
 
     `lines` are each file's Parquet files by its id, `sent` the files' names, `folder` where the result is staged.
     """
     query = run.platform.query(f"procurement/{noun(feed)}_duplicates")
-    earlier = _earlier(run) if feed.lines is ORDER_LINES else {}
+    earlier, names = _earlier(run) if feed.lines is ORDER_LINES else ({}, ())
+    known = Relation(sent.columns, (*sent.files, *names))
     found: list[str] = []
     for number, markets in enumerate(batches({f.file_id: f for f in files if f.file_id in lines}, BATCH_ROWS)):
         own = [path for f in files if f.market in markets for path in lines.get(f.file_id, ())]
-        relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, own), "files": sent}
+        relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, own), "files": known}
         if feed.lines is ORDER_LINES:
             before = [path for path, market in earlier.items() if market in markets or market is None]
             relations["earlier_order_lines"] = relation(ORDER_LINES, before)
@@ -79,14 +90,19 @@ def earlier_lines(run: DayRun) -> dict[str, str]:
     return {day.isoformat(): known.get(day, "") for day in days}
 
 
-def _earlier(run: DayRun) -> dict[str, str | None]:
-    """The files of accepted lines of the days before, each with its market, by the ledger's id in its name (None: not known)."""
+def _earlier(run: DayRun) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """The files of accepted lines of the days before, each with its market, by the ledger's id in its name (None: not known).
+
+    And, where there are any, the Parquet file of the names under which their rows were sent.
+    """
     days = run.platform.settings.duplicate_window_days
     if not days:
-        return {}
+        return {}, ()
     first, last = run.run_date - timedelta(days=days), run.run_date - timedelta(days=1)
-    market_of = {f.file_id: f.market for f in run.platform.ledger.files(first, last)}
-    return {
+    files = [f for f in run.platform.ledger.files(first, last) if f.feed == ORDERS.name]
+    market_of = {f.file_id: f.market for f in files}
+    lines = {
         path: next((market_of[part] for part in Path(path).name.split(".") if part in market_of), None)
         for path in current(run, ORDER_LINES, first, last).files
     }
+    return lines, rows_relation(run, "earlier_orders_files", files_table(files), FILES_TYPES).files if lines else ()

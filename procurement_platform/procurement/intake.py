@@ -21,7 +21,7 @@ from procurement_platform.inbox.task import DecodeOutcome
 from procurement_platform.lake.parquet import read_columns
 from procurement_platform.procurement.coherence import DayState
 from procurement_platform.procurement.derive import Check, Found, Outcome, commit, find, keep, relation, rows_relation
-from procurement_platform.procurement.duplicates import WORK, earlier_lines, find_repeated, noun, without_repeated
+from procurement_platform.procurement.duplicates import REPEATED_TYPES, WORK, earlier_lines, find_repeated, noun, without_repeated
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, reference
 from procurement_platform.procurement.tables import ORDER_LINES
@@ -33,6 +33,7 @@ DUPLICATES_TYPES = {
     "market": "varchar",
     "sku": "varchar",
     "quantity": "decimal(18,3)",
+    **{name: REPEATED_TYPES[name] for name in ("other_date", "other_file", "other_row")},
 }
 CONFLICT = "CONFLICTING_ORDER"
 

@@ -5,9 +5,11 @@ from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
 from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.violations import VIOLATIONS
 
-REPEATED = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar"}
+OTHER = {"other_date": "date", "other_file": "varchar", "other_row": "bigint"}
+REPEATED = {"file_id": "varchar", "row_number": "bigint", "kind": "varchar", **OTHER}
 DUPLICATES = {
     "file_id": "varchar", "row_number": "bigint", "file": "varchar", "market": "varchar", "sku": "varchar", "quantity": "decimal(18,3)",
+    **OTHER,
 }  # fmt: skip
 FILES = {"feed": "varchar", "file_id": "varchar", "file": "varchar", "market": "varchar", "state": "varchar", "reason": "varchar"}
 

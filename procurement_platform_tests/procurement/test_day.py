@@ -139,6 +139,11 @@ def test_a_line_sent_twice_counts_once_and_the_first_file_keeps_it(shop: Shop) -
         ("DUPLICATE_ORDER", "DE", "B", "DE.avro", 1),
         ("DUPLICATE_ORDER", "DE", "B", "DE__again.avro", 1),
     ]
+    end = "which counts; left out. Nothing is lost; DE is to send each order line once."
+    assert [r["message"] for r in service.exceptions(shop.platform, DAY) if r["rule"] == "DUPLICATE_ORDER"] == [
+        f"Row 2 of DE.avro: sent before in row 1 of DE.avro, {end}",
+        f"Row 1 of DE__again.avro: sent before in row 3 of DE.avro, {end}",
+    ]
     assert shop.ledger()["orders", "DE__again.avro", "accepted"].duplicates == 1
 
 
@@ -150,6 +155,11 @@ def test_the_same_key_with_other_content_is_quarantined_on_both_sides(shop: Shop
     assert shop.demand()["DE", "B"]["gross_demand"] == Decimal(1)
     kept = [(r["file"], r["rule"], r["quantity"]) for r in shop.rows(QUARANTINE)]
     assert kept == [("DE.avro", "CONFLICTING_ORDER", Decimal(7)), ("DE__b.avro", "CONFLICTING_ORDER", Decimal(8))]
+    told = [str(r["message"]) for r in service.exceptions(shop.platform, DAY) if r["rule"] == "CONFLICTING_ORDER"]
+    assert [message.partition("For example: ")[2] for message in told] == [
+        "order 1 line 1 was sent with different content in row 1 of DE__b.avro: send the right one alone",
+        "order 1 line 1 was sent with different content in row 1 of DE.avro: send the right one alone",
+    ]
 
 
 def test_conflicting_counts_make_the_skus_stock_unknown(shop: Shop) -> None:
@@ -173,6 +183,12 @@ def test_an_order_accepted_on_an_earlier_day_does_not_count_again(shop: Shop) ->
         ("CONFLICTING_ORDER", "DE", "B", "DE.avro", 1),
         ("DUPLICATE_ORDER", "DE", "B", "DE.avro", 1),
     ]
+    conflict, duplicate = (str(r["message"]) for r in service.exceptions(shop.platform, NEXT) if r["sku"] == "B")
+    assert f"different content in row 2 of DE.avro of {DAY}: send the right one alone" in conflict
+    assert f"Row 1 of DE.avro: sent before in row 1 of DE.avro of {DAY}, which counts; left out." in duplicate
+    report = shop.report(NEXT)
+    shop.run(NEXT)
+    assert shop.report(NEXT) == report
 
 
 def test_an_order_accepted_before_the_window_counts_as_a_new_one(shop: Shop) -> None:

@@ -9,7 +9,9 @@ SELECT
   l.row_number,
   CAST('CONFLICTING_ORDER' AS varchar) AS rule,
   'order ' || l.order_id || COALESCE(' line ' || CAST(l.line_number AS varchar), ' SKU ' || l.sku)
-    || ' was sent with different content: send the right one alone' AS reasons,
+    || ' was sent with different content'
+    || COALESCE(' in row ' || CAST(r.other_row AS varchar) || ' of ' || r.other_file || COALESCE(' of ' || CAST(r.other_date AS varchar), ''), '')
+    || ': send the right one alone' AS reasons,
   l.sku,
   l.quantity,
   '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')

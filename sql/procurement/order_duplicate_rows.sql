@@ -1,5 +1,5 @@
 -- The order rows that were sent more than once and are left out, with what the report needs of them.
-SELECT l.file_id, l.row_number, f.file, l.market, l.sku, l.quantity
+SELECT l.file_id, l.row_number, f.file, l.market, l.sku, l.quantity, r.other_date, r.other_file, r.other_row
 FROM order_lines_checked l
 JOIN repeated r ON r.file_id = l.file_id AND r.row_number = l.row_number
 JOIN files f ON f.file_id = l.file_id

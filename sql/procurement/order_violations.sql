@@ -7,15 +7,17 @@ WITH rejected AS (
 ),
 -- The example is what is wrong with the first row: a file's name and a row's number are one row of quarantine.
 left_out AS (
-  SELECT r.rule, r.market, r.sku, r.file, r.first_row, r.rows, r.units, shorten(q.reasons, 120) AS example
+  SELECT r.rule, r.market, r.sku, r.file, r.first_row, r.rows, r.units, q.reasons AS example
   FROM rejected r
   JOIN quarantine q ON q.file = r.file AND q.row_number = r.first_row AND q.feed = 'orders'
   UNION ALL
   SELECT
-    'DUPLICATE_ORDER' AS rule, market, sku, file,
-    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, CAST(NULL AS varchar) AS example
-  FROM duplicates
-  GROUP BY market, sku, file
+    'DUPLICATE_ORDER' AS rule, s.market, s.sku, s.file, s.first_row, s.rows, s.units,
+    'row ' || CAST(d.other_row AS varchar) || ' of ' || d.other_file || COALESCE(' of ' || CAST(d.other_date AS varchar), '') AS example
+  FROM (
+    SELECT market, sku, file, MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units FROM duplicates GROUP BY market, sku, file
+  ) s
+  JOIN duplicates d ON d.file = s.file AND d.row_number = s.first_row
 ),
 told AS (
   SELECT
@@ -35,8 +37,11 @@ SELECT
   rows,
   CAST(units AS decimal(38,3)) AS units,
   which || CASE rule
-    WHEN 'DUPLICATE_ORDER' THEN ': sent before, left out. Nothing is lost; send each order line once.'
-    WHEN 'CONFLICTING_ORDER' THEN ': in quarantine, its key was sent with other content too. Send each order line once. For example: ' || example
+    WHEN 'DUPLICATE_ORDER' THEN
+      ': sent before' || COALESCE(CASE WHEN rows = 1 THEN ' in ' ELSE ', the first in ' END || example || ', which counts;', ',')
+        || ' left out. Nothing is lost; ' || market || ' is to send each order line once.'
+    WHEN 'CONFLICTING_ORDER' THEN
+      ': in quarantine, its key was sent with other content too. ' || market || ' is to send each order line once. For example: ' || example
     WHEN 'UNKNOWN_PRODUCT' THEN
       ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
     ELSE ': in quarantine. Correct and send the file again. For example: ' || example

@@ -8,7 +8,8 @@ SELECT
   l.row_number,
   CAST('CONFLICTING_ORDER' AS varchar) AS rule,
   'the stock of ' || l.sku || COALESCE(' in ' || l.warehouse, '')
-    || ' was sent with different content: send the right count alone' AS reasons,
+    || ' was sent with different content' || COALESCE(' in row ' || CAST(r.other_row AS varchar) || ' of ' || r.other_file, '')
+    || ': send the right count alone' AS reasons,
   l.sku,
   l.available AS quantity,
   '{"market":"' || REPLACE(REPLACE(l.market, '\', '\\'), '"', '\"')

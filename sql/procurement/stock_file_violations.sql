@@ -38,7 +38,7 @@ found AS (
     market,
     file,
     COUNT(*) AS rows,
-    file || ' was rejected, none of it is used. Correct it and send it again. Why: ' || shorten(COALESCE(MIN(reason), 'not recorded'), 200)
+    file || ' was rejected, none of it is used. Correct it and send it again. Why: ' || COALESCE(MIN(reason), 'not recorded')
       AS message
   FROM files
   WHERE feed = 'stock' AND state = 'rejected'

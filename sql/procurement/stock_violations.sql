@@ -7,15 +7,17 @@ WITH rejected AS (
 ),
 -- The example is what is wrong with the first row: a file's name and a row's number are one row of quarantine.
 left_out AS (
-  SELECT r.rule, r.market, r.sku, r.file, r.first_row, r.rows, r.units, shorten(q.reasons, 120) AS example
+  SELECT r.rule, r.market, r.sku, r.file, r.first_row, r.rows, r.units, q.reasons AS example
   FROM rejected r
   JOIN quarantine q ON q.file = r.file AND q.row_number = r.first_row AND q.feed = 'stock'
   UNION ALL
   SELECT
-    'DUPLICATE_ORDER' AS rule, market, sku, file,
-    MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units, CAST(NULL AS varchar) AS example
-  FROM duplicates
-  GROUP BY market, sku, file
+    'DUPLICATE_ORDER' AS rule, s.market, s.sku, s.file, s.first_row, s.rows, s.units,
+    'row ' || CAST(d.other_row AS varchar) || ' of ' || d.other_file AS example
+  FROM (
+    SELECT market, sku, file, MIN(row_number) AS first_row, COUNT(*) AS rows, SUM(quantity) AS units FROM duplicates GROUP BY market, sku, file
+  ) s
+  JOIN duplicates d ON d.file = s.file AND d.row_number = s.first_row
   UNION ALL
   SELECT
     'STOCK_LOGIC' AS rule, l.market, l.sku, f.file,
@@ -45,9 +47,11 @@ SELECT
   which || CASE rule
     WHEN 'STOCK_LOGIC' THEN
       ': ' || CAST(units AS varchar) || ' more units of ' || sku || ' reserved than available; counted as 0 usable. Count again and send the stock file again.'
-    WHEN 'DUPLICATE_ORDER' THEN ': sent before, left out. Nothing is lost; send each SKU once per warehouse.'
+    WHEN 'DUPLICATE_ORDER' THEN
+      ': sent before' || COALESCE(CASE WHEN rows = 1 THEN ' in ' ELSE ', the first in ' END || example || ', which counts;', ',')
+        || ' left out. Nothing is lost; ' || market || ' is to send each SKU once per warehouse.'
     WHEN 'CONFLICTING_ORDER' THEN
-      ': in quarantine, its SKU was sent with other content too, so its stock is not known. Send each SKU once per warehouse. For example: ' || example
+      ': in quarantine, its SKU was sent with other content too, so its stock is not known. ' || market || ' is to send each SKU once per warehouse. For example: ' || example
     WHEN 'UNKNOWN_PRODUCT' THEN
       ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
     ELSE ': in quarantine, the stock is not known. Correct and send the file again. For example: ' || example

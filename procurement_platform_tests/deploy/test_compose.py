@@ -35,7 +35,7 @@ OWN = {
     },
     "procurement-metastore": {"SERVICE_NAME", "DB_DRIVER", "HADOOP_USER_NAME"},
     "postgres": {"POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"},
-    "apache/kafka": {"CLUSTER_ID", "KAFKA_HEAP_OPTS"},
+    "apache/kafka": {"CLUSTER_ID", "KAFKA_HEAP_OPTS", "LOG_DIR"},
     "trinodb/trino": set(),
     "nginx": set(),
 }

@@ -12,15 +12,18 @@ from procurement_platform.cli.options import FirstDate, LastDate, RefreshOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from procurement_platform.platform import Platform
     from procurement_platform.settings import Settings
 
 COLUMNS = ("run_date", "state", "seconds", "orders", "exceptions", "message")
+NO_FILES = "no files"  # the state of a day that was run, and of which no file is in use
 
 
 def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption = False) -> None:
     """Run every day from FROM to TO, in order, one run per day in one process.
 
-    Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed.
+    Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed. A day of which
+    no file is in use is run too, and said to have no files.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
@@ -39,17 +42,19 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
         with session.platform() as platform, _progress(len(days)) as advance:
             platform.decoders.start(min(len(days), settings().decode_processes))
             for day in days:
-                lines.append(_run(settings(), day, refresh_reference))
+                lines.append(_run(platform, settings(), day, refresh_reference))
                 advance(day, str(lines[-1]["state"]))
     finally:  # an interrupt, too, leaves an account of what was done
         show_table(lines, COLUMNS, f"Backfill of {first} to {last}", View(("message",)))
-    failed = sum(line["state"] != "succeeded" for line in lines)
-    say(f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s", "red" if failed else "")
+    empty = sum(line["state"] == NO_FILES for line in lines)
+    failed = sum(line["state"] not in ("succeeded", NO_FILES) for line in lines)
+    done = f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s"
+    say(f"{done}, {empty} of them without any file" if empty else done, "red" if failed else "yellow" if empty else "")
     if failed:
         raise typer.Exit(1)
 
 
-def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[str, object]:
+def _run(platform: "Platform", settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[str, object]:
     from procurement_platform.cli.output import Shown
     from procurement_platform.cli.run import left_out
     from procurement_platform.errors import DayBusy
@@ -67,7 +72,23 @@ def _run(settings: "Settings", day: dt.date, refresh_reference: bool) -> dict[st
         return line | {"state": "failed", "message": ". ".join(text for text in (result.error, waits) if text)}
     line["message"] = waits
     rows = {file.stable.rsplit("/", 1)[-1]: file.rows for file in result.published.manifest}
-    return line | {"state": "succeeded", "exceptions": rows.pop("exceptions.csv", 0), "orders": sum(rows.values())}
+    line |= {"state": "succeeded", "exceptions": rows.pop("exceptions.csv", 0), "orders": sum(rows.values())}
+    if not result.growing and (why := _without_files(platform, day)):
+        line |= {"state": NO_FILES, "message": why}
+    return line
+
+
+def _without_files(platform: "Platform", day: dt.date) -> str:
+    """Why a day that was run has no file in use; empty where it has one."""
+    from procurement_platform.procurement import service
+    from procurement_platform.quality.rules import MISSING_FILE
+
+    sent = platform.ledger.files(day)
+    if any(file.state == "accepted" for file in sent):
+        return ""
+    missing = sum(line["rule"] == MISSING_FILE.name for line in service.exceptions(platform, day))
+    told = f"{missing} {MISSING_FILE.name}: procurement exceptions {day}"
+    return f"no market sent a file, {told}" if not sent else f"of {len(sent)} files sent none is in use, {told}"
 
 
 def _seconds(line: dict[str, object]) -> float:

@@ -44,6 +44,26 @@ def test_a_file_that_is_still_being_written_is_named_beside_its_day(procurement:
     assert "still being written: orders DE.csv" in " ".join(done.out.split())
 
 
+def test_days_without_files_are_told_apart(procurement: Procurement, quick: Settings) -> None:
+    assert procurement("simulate", FIRST, "--orders", 200).code == 0
+    rejected = quick.home / "lake" / "inbox" / "orders" / LAST / "DE.csv"
+    rejected.parent.mkdir(parents=True)
+    rejected.write_bytes(b"")
+    done = procurement("backfill", FIRST, LAST)
+    assert done.code == 0
+    said = {words[0]: line for line in done.out.splitlines() if (words := line.split()) and words[0].startswith("2025-")}
+    missing = len([e for e in procurement("exceptions", "2025-12-21", "--format", "json").json if e["rule"] == "MISSING_FILE"])
+    assert missing > 2
+    assert said[FIRST].split()[1] == "succeeded"
+    assert " no files " in said["2025-12-21"]
+    assert f"no market sent a file, {missing} MISSING_FILE: procurement exceptions 2025-12-21" in said["2025-12-21"]
+    assert " no files " in said[LAST]
+    assert f"of 1 files sent none is in use, {missing} MISSING_FILE" in said[LAST]
+    assert done.err.splitlines()[-4:-1] == [f"{FIRST} succeeded", "2025-12-21 no files", f"{LAST} no files"]
+    assert "3 of 3 days succeeded in " in done.err.splitlines()[-1]
+    assert done.err.splitlines()[-1].endswith(" s, 2 of them without any file")
+
+
 def test_the_counts_are_those_of_the_day(procurement: Procurement, quick: Settings) -> None:
     procurement("simulate", FIRST, "--orders", 200)
     done = procurement("backfill", FIRST, FIRST)

@@ -63,6 +63,13 @@ def test_the_image_says_whether_it_works_and_what_it_starts() -> None:
     assert compose["services"]["code"]["user"] == final["USER"]
 
 
+def test_dagsters_home_may_be_read_only() -> None:
+    """It makes these two where they are missing, and cannot in a file system that is read-only."""
+    final = " ".join(rest for name, rest in stages(DEPLOY / "Dockerfile")[-1] if name in ("RUN", "ENV"))
+    assert "DAGSTER_HOME=/opt/dagster " in final
+    assert "install -d /opt/dagster/logs /opt/dagster/.logs_queue" in final
+
+
 def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
     allowed = [line[1:] for line in (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")]
     copied = [

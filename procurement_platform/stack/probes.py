@@ -56,6 +56,14 @@ def namenode(port: int) -> dict[str, Any]:
     return dict(beans[0])
 
 
+def datanode(port: int) -> None:
+    """The DataNode that runs now has registered: the NameNode counts one that ended as alive for 20 s more."""
+    beans = get_json(port, "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo")["beans"]
+    actors = json.loads(beans[0]["BPServiceActorInfo"] or "[]") if beans else []
+    if not any(each["ActorState"] == "RUNNING" for each in actors):
+        raise NotYet("the DataNode has not registered with the NameNode")
+
+
 def metastore(port: int) -> None:
     """The metastore lists its databases (Thrift, binary protocol, strict)."""
     method = b"get_all_databases"
@@ -71,14 +79,16 @@ def metastore(port: int) -> None:
 
 
 def kafka(port: int) -> None:
-    """The broker says which requests it serves, as every client asks first (ApiVersions, version 0)."""
+    """The broker names one that topics can be put on: itself, once its controller lets it (Metadata, version 1, of no topic)."""
     client = b"procurement"
-    request = struct.pack(">hhih", 18, 0, 7, len(client)) + client
+    request = struct.pack(">hhih", 3, 1, 7, len(client)) + client + struct.pack(">i", 0)
     with socket.create_connection((HOST, port), SECONDS) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
-        _, correlation, error = struct.unpack(">iih", _read(connection, 10))
-        if (correlation, error) != (7, 0):
-            raise NotYet(f"the broker answered with error {error}")
+        _, correlation, brokers = struct.unpack(">iii", _read(connection, 12))
+        if correlation != 7:  # noqa: PLR2004 -- the request's own number
+            raise NotYet(f"the broker answered another's request ({correlation})")
+        if brokers < 1:
+            raise NotYet("the broker has not been let into its cluster")
 
 
 def _json(

@@ -92,6 +92,11 @@ def _format_namenode(place: Place, programs: Programs) -> None:
     _once(place, "namenode", [*_namenode(place, programs).arguments, "-format", "-force", "-nonInteractive"], programs)
 
 
+def _datanode_answers(place: Place) -> None:
+    probes.datanode(place.ports.datanode_http)
+    probes.hdfs(place.ports.webhdfs)
+
+
 def _metastore(place: Place, programs: Programs) -> Command:
     classes = [str(place.conf / "metastore"), *_hadoop(place, programs), f"{programs['metastore']}/lib/*"]
     (agent,) = programs["metastore"].glob("byteman-*.jar")
@@ -196,7 +201,7 @@ SERVERS = {
         Server(
             "datanode",
             ("datanode", "datanode_http", "datanode_ipc"),
-            lambda place: probes.hdfs(place.ports.webhdfs),
+            _datanode_answers,
             _datanode,
             needs=("namenode",),
             programs=("hadoop",),

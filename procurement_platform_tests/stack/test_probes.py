@@ -113,6 +113,25 @@ def test_hdfs_is_ready_when_it_can_be_written(beans: list[object], told: str | N
                 probes.hdfs(port)
 
 
+@pytest.mark.parametrize(
+    ("beans", "registered"),
+    [
+        ([], False),
+        ([{"BPServiceActorInfo": None}], False),
+        ([{"BPServiceActorInfo": "[]"}], False),
+        ([{"BPServiceActorInfo": '[{"ActorState":"CONNECTING"}]'}], False),
+        ([{"BPServiceActorInfo": '[{"ActorState":"RUNNING"}]'}], True),
+    ],
+)
+def test_a_datanode_answers_once_it_has_registered(beans: list[object], *, registered: bool) -> None:
+    with http(lambda _, __: (200, {"beans": beans})) as port:
+        if registered:
+            probes.datanode(port)
+        else:
+            with pytest.raises(NotYet, match="has not registered"):
+                probes.datanode(port)
+
+
 METHOD = b"get_all_databases"
 
 
@@ -140,14 +159,21 @@ def test_a_metastore_that_answers_otherwise_is_told(reply: bytes, told: str) -> 
         probes.metastore(port)
 
 
-def test_kafka_is_asked_which_requests_it_serves() -> None:
-    with replying(struct.pack(">iih", 6, 7, 0)) as (port, got):
+def test_kafka_is_asked_for_its_brokers() -> None:
+    with replying(struct.pack(">iii", 8, 7, 1)) as (port, got):
         probes.kafka(port)
     length, key, version = struct.unpack(">ihh", got[0][:8])
-    assert (length, key, version) == (len(got[0]) - 4, 18, 0)
+    assert (length, key, version) == (len(got[0]) - 4, 3, 1)
 
 
-@pytest.mark.parametrize(("reply", "told"), [(struct.pack(">iih", 6, 7, 35), "error 35"), (b"", "closed the connection")])
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (struct.pack(">iii", 8, 7, 0), "not been let into its cluster"),
+        (struct.pack(">iii", 8, 6, 1), "another's request"),
+        (b"", "closed the connection"),
+    ],
+)
 def test_a_broker_that_answers_otherwise_is_told(reply: bytes, told: str) -> None:
     with replying(reply) as (port, _), pytest.raises(NotYet, match=told):
         probes.kafka(port)

@@ -59,7 +59,7 @@ def namenode(port: int) -> dict[str, Any]:
 def datanode(port: int) -> None:
     """The DataNode that runs now has registered: the NameNode counts one that ended as alive for 20 s more."""
     beans = get_json(port, "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo")["beans"]
-    actors = json.loads(beans[0]["BPServiceActorInfo"] or "[]") if beans else []
+    actors = json.loads(beans[0].get("BPServiceActorInfo") or "[]") if beans else []
     if not any(each["ActorState"] == "RUNNING" for each in actors):
         raise NotYet("the DataNode has not registered with the NameNode")
 

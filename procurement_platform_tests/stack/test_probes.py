@@ -117,6 +117,7 @@ def test_hdfs_is_ready_when_it_can_be_written(beans: list[object], told: str | N
     ("beans", "registered"),
     [
         ([], False),
+        ([{}], False),  # while it starts
         ([{"BPServiceActorInfo": None}], False),
         ([{"BPServiceActorInfo": "[]"}], False),
         ([{"BPServiceActorInfo": '[{"ActorState":"CONNECTING"}]'}], False),

@@ -46,6 +46,35 @@ def hdfs(port: int) -> None:
         raise NotYet("no DataNode has reported")
     if namesystem["FSState"] != "Operational":
         raise NotYet(f"HDFS is in state {namesystem['FSState']}")
+    if namesystem["CapacityRemaining"] <= 0:  # a DataNode says so with its first heartbeat, after it has registered
+        raise NotYet("no DataNode has room")
+
+
+def hdfs_writes(port: int, user: str) -> None:
+    """A file can be written by WebHDFS. After the NameNode was killed this fails once: the DataNode tries its old connection."""
+    status, answer = webhdfs(port, user, "PUT", "/stack/ready", "CREATE&overwrite=true", b"ready")
+    if status != http.client.CREATED:
+        raise NotYet(f"HDFS cannot be written ({status}): {answer.decode(errors='replace')[:300]}")
+
+
+def webhdfs(port: int, user: str, method: str, path: str, operation: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """One operation of WebHDFS: its status and what was answered. A redirection to the DataNode is followed, with the body."""
+    target = f"/webhdfs/v1{path}?op={operation}&user.name={user}"
+    for content in (None, body):
+        connection = http.client.HTTPConnection(HOST, port, timeout=10 * SECONDS)
+        try:
+            connection.request(method, target, content)
+            response = connection.getresponse()
+            answer = response.read()
+        except http.client.HTTPException as problem:
+            raise NotYet(f"{method} {path} was not answered: {problem!r}") from problem
+        finally:
+            connection.close()
+        if response.status != http.client.TEMPORARY_REDIRECT:
+            break
+        there = urlsplit(response.headers["Location"])
+        port, target = there.port or 0, f"{there.path}?{there.query}"
+    return response.status, answer
 
 
 def namenode(port: int) -> dict[str, Any]:

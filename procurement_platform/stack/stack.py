@@ -1,6 +1,7 @@
 """The stack as a whole: brings it up, also where a part of it was killed, takes it down, and says how each server is."""
 
 import fcntl
+import re
 import shutil
 import socket
 import subprocess
@@ -59,7 +60,7 @@ def up(place: Place, tell: Tell, *, registry: bool = False) -> None:
         for server in missing:
             _check_ports(place, server)
         _start(place, programs, wanted, missing, tell)
-        tell("asking a table on HDFS")
+        tell("writing to HDFS, asking a table there")
         _ask_all(place)
 
 
@@ -134,8 +135,14 @@ def _alone(place: Place) -> Iterator[None]:
 
 
 def _configure(place: Place, programs: Programs, *, running: bool) -> None:
+    before = re.search(r"<value>hdfs://[^:<]+:(\d+)<", _text(place.conf / "hadoop" / "core-site.xml"))
+    if before and int(before[1]) != place.ports.hdfs:
+        raise ConfigurationError(
+            f"the tables in {place.data} are at addresses with port {before[1]} of HDFS: keep PROCUREMENT_STACK_PORTS=hdfs={before[1]}, or begin"
+            f" anew by removing {place.folder}"
+        )
     files = {place.conf / name: text for name, text in render(place, programs["trino"]).items()}
-    changed = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    changed = [path for path, text in files.items() if _text(path) != text]
     if changed and running:
         raise ConfigurationError("the settings changed while servers run: `procurement stack down`, then `procurement stack up`")
     for path in changed:
@@ -144,6 +151,10 @@ def _configure(place: Place, programs: Programs, *, running: bool) -> None:
         path.write_text(files[path], encoding="utf-8")
     for name in ("hdfs", "datanode", "static"):  # HDFS refuses to start without them
         (place.conf / "hadoop" / "webapps" / name).mkdir(parents=True, exist_ok=True)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _check_ports(place: Place, server: Server) -> None:
@@ -201,10 +212,11 @@ def _last_words(place: Place, server: Server) -> str:
 
 
 def _ask_all(place: Place) -> None:
-    """One query that all but Kafka take part in; the table is made by the first. Raises StackUnavailable."""
+    """A file on HDFS, then one query that all but Kafka take part in; the table is made by the first. Raises StackUnavailable."""
     deadline = time.monotonic() + SECONDS / 2
     while True:
         try:
+            probes.hdfs_writes(place.ports.webhdfs, place.hdfs_user)
             for query in (
                 "CREATE SCHEMA IF NOT EXISTS iceberg.stack",
                 "CREATE TABLE IF NOT EXISTS iceberg.stack.ready AS SELECT * FROM tpch.tiny.region",
@@ -215,7 +227,7 @@ def _ask_all(place: Place) -> None:
         except _UNREACHED as problem:
             if time.monotonic() > deadline:
                 raise StackUnavailable(
-                    f"all servers run, but a query over them fails: {problem}; Trino's log is {place.log('trino')}"
+                    f"all servers run, but they do not work together: {problem}; Trino's log is {place.log('trino')}"
                 ) from None
             time.sleep(_TURN)
         else:

@@ -8,7 +8,6 @@ PROCUREMENT_TEST_STACK=HOME takes the stack of that home (on the ports of PROCUR
 leaves it running: quick while tests are written.
 """
 
-import http.client
 import os
 import signal
 import socket
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from psycopg import sql
@@ -66,10 +64,11 @@ def until(condition: Callable[[], object]) -> None:
 
 
 class Cluster:
-    """The stack, up. `cold_seconds` is how long its start took, from programs that were there."""
+    """The stack, up. `cold_seconds` is how long its start took, from programs that were there; `load_before` what else the machine did."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.load_before = os.getloadavg()[0]
         self.cold_seconds = self.up()
 
     @property
@@ -113,22 +112,8 @@ class Cluster:
         return probes.trino_rows(self.place.ports.trino, text, DEADLINE)
 
     def webhdfs(self, method: str, path: str, operation: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """One operation of WebHDFS; a redirection to the DataNode is followed with the body."""
-        port, target = self.place.ports.webhdfs, f"/webhdfs/v1{path}?op={operation}&user.name={self.place.hdfs_user}"
-        for content in (None, body):
-            connection = http.client.HTTPConnection(HOST, port, timeout=30)
-            try:
-                connection.request(method, target, content)
-                answer = connection.getresponse()
-                data = answer.read()
-            finally:
-                connection.close()
-            if answer.status != http.client.TEMPORARY_REDIRECT:
-                break
-            there = urlsplit(answer.headers["Location"])
-            assert there.hostname == HOST
-            port, target = int(there.port or 0), f"{there.path}?{there.query}"
-        return answer.status, data
+        """One operation of WebHDFS as the superuser; a redirection to the DataNode is followed with the body."""
+        return probes.webhdfs(self.place.ports.webhdfs, self.place.hdfs_user, method, path, operation, body)
 
 
 @pytest.fixture(scope="session")

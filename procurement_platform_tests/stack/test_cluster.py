@@ -33,7 +33,7 @@ def test_it_starts_quickly_and_small(cluster: Cluster, capsys: pytest.CaptureFix
     memory = sum(each.memory for each in stack.status(cluster.place))
     with capsys.disabled():
         print(f"\nthe stack: {cluster.cold_seconds:.1f} s from nothing to ready, {memory / 1024**3:.2f} GiB")  # noqa: T201
-    assert cluster.cold_seconds < COLD_SECONDS
+    assert cluster.cold_seconds < COLD_SECONDS * (1 + cluster.load_before / 2)  # on two cores that others may use, too
     assert memory < BYTES
     assert set(cluster.states().values()) == {"running"}
 
@@ -132,7 +132,7 @@ def test_a_killed_server_is_named_and_healed(cluster: Cluster, name: str) -> Non
 
 def works(cluster: Cluster) -> None:
     """Writes to HDFS and to a new topic, with no second try: what `up` returned from is ready."""
-    assert cluster.webhdfs("PUT", "/tests/works", "CREATE&overwrite=true", b"bytes")[0] == 201
+    assert cluster.webhdfs("PUT", f"/tests/{uuid.uuid4().hex}", "CREATE", b"bytes") == (201, b"")
     topic = f"t{uuid.uuid4().hex[:8]}"
     client = AdminClient({"bootstrap.servers": cluster.variables["KAFKA_BOOTSTRAP_SERVERS"]})
     client.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)

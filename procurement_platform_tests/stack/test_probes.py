@@ -18,7 +18,7 @@ from procurement_platform.stack.probes import NotYet
 
 @contextmanager
 def http(answer: Callable[[str, str], tuple[int, Any]]) -> Iterator[int]:
-    """A server that answers (method, path) with a status and JSON, or with text as it is."""
+    """A server that answers (method, path) with a status and JSON, or with text as it is; a redirection goes to the text."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -26,11 +26,13 @@ def http(answer: Callable[[str, str], tuple[int, Any]]) -> Iterator[int]:
             status, body = answer(self.command, self.path)
             content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
+            if status == 307:
+                self.send_header("Location", str(body))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815 -- the base class's naming
+        do_POST = do_PUT = do_GET  # noqa: N815 -- the base class's naming
 
         def log_message(self, *_: object) -> None:
             pass
@@ -101,7 +103,8 @@ def test_nobody_listening_is_an_os_error() -> None:
         ([], "has not loaded"),
         ([{"NumLiveDataNodes": 0, "FSState": "safeMode"}], "no DataNode has reported"),
         ([{"NumLiveDataNodes": 1, "FSState": "safeMode"}], "in state safeMode"),
-        ([{"NumLiveDataNodes": 1, "FSState": "Operational"}], None),
+        ([{"NumLiveDataNodes": 1, "FSState": "Operational", "CapacityRemaining": 0}], "no DataNode has room"),
+        ([{"NumLiveDataNodes": 1, "FSState": "Operational", "CapacityRemaining": 1}], None),
     ],
 )
 def test_hdfs_is_ready_when_it_can_be_written(beans: list[object], told: str | None) -> None:
@@ -111,6 +114,23 @@ def test_hdfs_is_ready_when_it_can_be_written(beans: list[object], told: str | N
         else:
             with pytest.raises(NotYet, match=told):
                 probes.hdfs(port)
+
+
+@pytest.mark.parametrize(("status", "told"), [(201, None), (403, r"cannot be written \(403\): .*EOFException")])
+def test_hdfs_is_asked_to_write_where_the_namenode_sends_it(status: int, told: str | None) -> None:
+    asked = list[str]()
+
+    def write(method: str, path: str) -> tuple[int, object]:
+        asked.append(f"{method} {path}")
+        return status, {"exception": "EOFException"}
+
+    with http(write) as datanode, http(lambda _, __: (307, f"http://{HOST}:{datanode}/there?x=1")) as namenode:
+        if told is None:
+            probes.hdfs_writes(namenode, "root")
+        else:
+            with pytest.raises(NotYet, match=told):
+                probes.hdfs_writes(namenode, "root")
+    assert asked == ["PUT /there?x=1"]
 
 
 @pytest.mark.parametrize(

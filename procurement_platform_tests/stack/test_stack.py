@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_it_comes_up_in_order_and_goes_down_without_a_trace(servers: Servers, pl
     told: list[str] = []
     assert states(place) == {"postgres": "stopped", "trino": "stopped"}
     stack.up(place, told.append)
-    assert told == ["postgres answers", "trino answers", "asking a table on HDFS"]
+    assert told == ["postgres answers", "trino answers", "writing to HDFS, asking a table there"]
     assert states(place) == {"postgres": "running", "trino": "running"}
     found = pids(place)
 
@@ -162,6 +163,15 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(servers: Servers, p
     assert f"trino cannot listen on port {port} (Address already in use)" in str(problem.value)
     assert f"PROCUREMENT_STACK_PORTS=trino={port + 1}" in str(problem.value)
     assert states(place) == {"postgres": "stopped", "trino": "stopped"}
+
+
+def test_the_port_that_tables_have_in_their_addresses_stays(servers: Servers, place: Place) -> None:
+    stack.up(place, silent)
+    stack.down(place, silent)
+    moved = Place(place.folder, replace(place.ports, hdfs=place.ports.hdfs + 100, trino=place.ports.trino + 100), "root", 1024)
+    with pytest.raises(ConfigurationError, match=f"keep PROCUREMENT_STACK_PORTS=hdfs={place.ports.hdfs}, or begin anew"):
+        stack.up(moved, silent)
+    assert set(states(place).values()) == {"stopped"}
 
 
 def test_settings_that_changed_under_running_servers_are_refused(servers: Servers, place: Place) -> None:

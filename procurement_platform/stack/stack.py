@@ -138,8 +138,8 @@ def _configure(place: Place, programs: Programs, *, running: bool) -> None:
     before = re.search(r"<value>hdfs://[^:<]+:(\d+)<", _text(place.conf / "hadoop" / "core-site.xml"))
     if before and int(before[1]) != place.ports.hdfs:
         raise ConfigurationError(
-            f"the tables in {place.data} are at addresses with port {before[1]} of HDFS: keep PROCUREMENT_STACK_PORTS=hdfs={before[1]}, or begin"
-            f" anew by removing {place.folder}"
+            f"the tables in {place.data} are at addresses with port {before[1]} of HDFS: keep PROCUREMENT_STACK_PORTS=hdfs={before[1]},"
+            f" or begin anew by removing {place.folder}"
         )
     files = {place.conf / name: text for name, text in render(place, programs["trino"]).items()}
     changed = [path for path, text in files.items() if _text(path) != text]

@@ -13,6 +13,10 @@ help: ## List the targets
 setup: ## Prepare .venv, with .venv/bin/procurement (PYTHON=… picks the interpreter)
 	@scripts/setup.sh run
 
+.PHONY: setup-cluster
+setup-cluster: ## The same, with the packages of the cluster profile (HDFS, Trino, Hive Metastore)
+	@scripts/setup.sh deploy
+
 .PHONY: run
 run: setup ## Run the procurement day and print orders and exceptions (RUN_DATE=YYYY-MM-DD picks the day)
 	@$(BIN)/procurement run --simulate-if-empty

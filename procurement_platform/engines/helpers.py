@@ -65,8 +65,8 @@ def _key_hash(dialect: Dialect, arguments: Arguments) -> exp.Expr:
 
 
 def _round_up(_dialect: Dialect, arguments: Arguments) -> exp.Expr:
-    """The least multiple of pack that is at least quantity; pack > 0. By remainder: division is not exact."""
-    quantity, pack = arguments
+    """The least multiple of pack that is at least quantity; pack > 0: decimal(38,3). By remainder: division is not exact."""
+    quantity, pack = (_cast(argument, QUANTITY) for argument in arguments)
     remainder = exp.Mod(this=_wrapped(quantity), expression=_wrapped(pack))
     missing = exp.case().when(exp.EQ(this=exp.paren(remainder), expression=exp.Literal.number(0)), exp.Literal.number(0))
     missing = missing.else_(exp.Sub(this=_wrapped(pack.copy()), expression=exp.paren(remainder.copy())))

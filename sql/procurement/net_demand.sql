@@ -11,7 +11,7 @@ stock AS (
     sku,
     SUM(available) AS available,
     SUM(reserved) AS reserved,
-    SUM(CASE WHEN available > reserved THEN available - reserved ELSE CAST(0 AS decimal(18,3)) END) AS usable
+    SUM(CASE WHEN available > reserved THEN CAST(available AS decimal(38,3)) - reserved ELSE CAST(0 AS decimal(38,3)) END) AS usable
   FROM stock_lines
   GROUP BY market, sku
 ),

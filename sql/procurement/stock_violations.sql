@@ -21,7 +21,7 @@ left_out AS (
   UNION ALL
   SELECT
     'STOCK_LOGIC' AS rule, l.market, l.sku, f.file,
-    MIN(l.row_number) AS first_row, COUNT(*) AS rows, SUM(l.reserved - l.available) AS units, CAST(NULL AS varchar) AS example
+    MIN(l.row_number) AS first_row, COUNT(*) AS rows, SUM(CAST(l.reserved AS decimal(38,3)) - l.available) AS units, CAST(NULL AS varchar) AS example
   FROM stock_lines l
   JOIN files f ON f.file_id = l.file_id
   WHERE l.reserved > l.available

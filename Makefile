@@ -14,8 +14,8 @@ setup: ## Prepare .venv, with .venv/bin/procurement (PYTHON=… picks the interp
 	@scripts/setup.sh run
 
 .PHONY: setup-cluster
-setup-cluster: ## The same, with the packages of the cluster profile (HDFS, Trino, Hive Metastore)
-	@scripts/setup.sh deploy
+setup-cluster: ## The same, with what the cluster profile and its real servers need
+	@scripts/setup.sh cluster
 
 .PHONY: run
 run: setup ## Run the procurement day and print orders and exceptions (RUN_DATE=YYYY-MM-DD picks the day)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh run|deploy|dev|cluster: brings .venv to what the lock file says, and does nothing where it is there already.
-# `run` is what the platform needs, `deploy` adds the cluster profile's packages; `dev` adds what its tests and checks need, `cluster` what the real servers need
+# setup.sh run|dev|cluster: brings .venv to what the lock file says, and does nothing where it is there already.
+# `run` is what the platform needs; `dev` adds what its tests and checks need, `cluster` what the real servers need
 # beyond that; what is there already is kept.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -24,8 +24,7 @@ wanted() { # <level>: the stamp of an environment that needs nothing
 }
 
 if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = cluster ]; then level=cluster; fi
-case $level in run | deploy) if [ -x $venv/bin/pytest ]; then level=dev; fi ;; esac
-if [ "$level" = run ] && [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = deploy ]; then level=deploy; fi
+if [ "$level" = run ] && [ -x $venv/bin/pytest ]; then level=dev; fi
 same_python() { # what PYTHON=… asks for is there already
   [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$($venv/bin/python -V 2>&1)" ]
 }

@@ -165,6 +165,33 @@ class Settings(BaseSettings):
 
     run_retention_days: int = Field(30, ge=0, description="A run's files are kept at least this many days.")
     run_retention_runs: int = Field(3, ge=1, description="And at least this many runs of each day are kept.")
+    snapshot_retention: int = Field(
+        10, ge=1, description="`maintain expire` leaves each table this many snapshots, the current one among them."
+    )
+    orphan_grace_days: int = Field(
+        3,
+        ge=1,
+        description=(
+            "`maintain` removes what nothing names once it has not changed for this many days, and nothing that a reader may have planned "
+            "to read within them."
+        ),
+    )
+    raw_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
+        None,
+        ge=1,
+        description=(
+            "`maintain retention` removes the files as sent (`raw/`) this many days after their run date and their arrival; such a day "
+            "cannot be run again. Never of dates that a late file may still change. Default: they are kept."
+        ),
+    )
+    superseded_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
+        None,
+        ge=1,
+        description="Likewise the files that were replaced or withdrawn (`raw/…/_superseded/`). Default: as long as the others.",
+    )
+    rejected_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
+        None, ge=1, description="Likewise the files that were rejected (`quarantine/files/`); rejected rows stay. Default: they are kept."
+    )
     lock_wait_seconds: int = Field(600, ge=0, description="How long a run that Dagster's daemon launched waits for the day's lock.")
     postgres_idle_seconds: int = Field(60, ge=1, description="The embedded PostgreSQL stops this long after its last client.")
     user: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(

@@ -15,6 +15,8 @@ from procurement_platform.definitions import build_definitions, defs
 from procurement_platform.instance import MODULE, prepare_dagster_home
 from procurement_platform.partitions import daily
 from procurement_platform.procurement.assets import KEYS
+from procurement_platform.procurement.assets.maintenance import GROUP as MAINTENANCE_GROUP
+from procurement_platform.procurement.assets.maintenance import MAINTENANCE
 from procurement_platform.project import CHECKOUT
 from procurement_platform.settings import Settings
 
@@ -37,6 +39,10 @@ def described(definitions: dg.Definitions) -> str:
     for sensor in sorted(definitions.sensors or (), key=lambda each: str(each.name)):
         assert isinstance(sensor, dg.SensorDefinition)
         lines.append(f"  {sensor.name}: every {sensor.minimum_interval_seconds} s, {sensor.default_status.value}")
+    lines.append("schedules:")
+    for schedule in definitions.schedules or ():
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        lines.append(f"  {schedule.name}: {schedule.cron_schedule} {schedule.execution_timezone}, {schedule.default_status.value}")
     lines.append("jobs:")
     lines += [f"  {job.name}" for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")]
     return "\n".join(lines) + "\n"
@@ -53,12 +59,19 @@ def test_every_asset_is_daily_described_owned_and_due() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.partitions_def is daily, key
         assert node.description, key
         assert node.owners, key
         assert node.kinds, key
-        assert node.freshness_policy is not None, key
-    assert graph.get_all_asset_keys() == KEYS
+        if node.group_name != MAINTENANCE_GROUP:
+            assert node.partitions_def is daily, key
+            assert node.freshness_policy is not None, key
+    assert graph.get_all_asset_keys() == KEYS | {asset.key for asset in MAINTENANCE}
+
+
+def test_maintenance_has_no_run_dates_and_is_no_part_of_the_day() -> None:
+    graph = defs.resolve_asset_graph()
+    assert all(graph.get(asset.key).partitions_def is None for asset in MAINTENANCE)
+    assert defs.resolve_job_def("procurement_day").asset_layer.executable_asset_keys.isdisjoint(asset.key for asset in MAINTENANCE)
 
 
 def test_every_check_belongs_to_run_dates_and_says_what_it_checks() -> None:

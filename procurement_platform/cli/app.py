@@ -18,6 +18,7 @@ from procurement_platform.cli import (
     exceptions,
     files,
     history,
+    maintain,
     orders,
     put,
     quarantine,
@@ -79,6 +80,7 @@ app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
 app.command("simulate", rich_help_panel=INPUT)(simulate.simulate)
 app.command("ui", rich_help_panel=MACHINE)(ui.ui)
+app.command("maintain", rich_help_panel=MACHINE)(maintain.maintain)
 app.add_typer(stack.app, name="stack", rich_help_panel=MACHINE)
 app.command("env", rich_help_panel=MACHINE)(env.env)
 app.command("stop", rich_help_panel=MACHINE)(stop.stop)

@@ -45,7 +45,11 @@ class DayLock:
             DayBusy: another holds it; its text and `holder` say who.
             DatabaseUnavailable: the database went away.
         """
-        day = f"{domain} {run_date.isoformat()}"
+        return cls.named(database, f"{domain} {run_date.isoformat()}", holder, wait_seconds)
+
+    @classmethod
+    def named(cls, database: Database, day: str, holder: str, wait_seconds: float = 0) -> Self:
+        """Takes the lock of work that is no day's (`maintenance`), as `acquire` takes a day's."""
         key = int.from_bytes(hashlib.sha256(f"day {day}".encode()).digest()[:8], "big", signed=True)
         name = holder.encode("ascii", "replace")[:_HOLDER_BYTES].decode().strip()
         connection = database.connect(application_name=name, autocommit=True)

@@ -1,9 +1,20 @@
 """How long a run's files stay: a number of days, and at least some runs of each day, whatever Iceberg's snapshots say."""
 
 import datetime as dt
+from dataclasses import dataclass
 
 from procurement_platform.database.connect import Database
 from procurement_platform.lake.files import Lake
+
+
+@dataclass(frozen=True)
+class OldRun:
+    """What a run wrote of a table, which may go. `folders` are relative to the lake's root."""
+
+    table: str
+    run_date: dt.date
+    run_id: str
+    folders: tuple[str, ...]
 
 
 def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: int, runs: int) -> list[str]:
@@ -14,8 +25,32 @@ def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: 
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """
+    old = old_runs(database, run_date, days=days, runs=runs)
+    for run in old:
+        remove_run(database, lake, run)
+    return [folder for run in old for folder in run.folders]
+
+
+def dates_with_old_runs(database: Database, *, days: int) -> list[dt.date]:
+    """The run dates that have runs older than `days` days, other than those that are the state; in order."""
     with database.transaction() as connection:
-        old = connection.execute(
+        rows = connection.execute(
+            """
+            SELECT DISTINCT run_date FROM control.table_runs
+            WHERE state <> 'committed' AND staged_at < now() - make_interval(days => %s) ORDER BY run_date
+            """,
+            (days,),
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0)) -> list[OldRun]:
+    """A date's runs that `remove_old_runs` removes.
+
+    None of a table whose rows changed within `quiet`: who planned before that reads a run's files that are no longer the state.
+    """
+    with database.transaction() as connection:
+        rows = connection.execute(
             """
             WITH ranked AS (
                 SELECT table_name, run_id, folder, state, staged_at,
@@ -36,17 +71,22 @@ def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: 
             SELECT r.table_name, r.run_id, r.folder FROM ranked r
             WHERE r.place > %(runs)s AND r.state <> 'committed' AND r.staged_at < now() - make_interval(days => %(days)s)
                 AND NOT EXISTS (SELECT 1 FROM named n WHERE n.table_name = r.table_name AND n.run_id = r.run_id)
+                AND NOT EXISTS (
+                    SELECT 1 FROM control.table_runs c
+                    WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.committed_at > now() - %(quiet)s
+                )
             ORDER BY r.table_name, r.run_id
             """,
-            {"date": run_date, "days": days, "runs": runs},
+            {"date": run_date, "days": days, "runs": runs, "quiet": quiet},
         ).fetchall()
-    removed: list[str] = []
-    for table, run_id, folders in old:
-        for folder in folders.split("\n"):
-            lake.remove_folder(folder)
-            removed.append(folder)
-        with database.transaction() as connection:
-            connection.execute(
-                "DELETE FROM control.table_runs WHERE table_name = %s AND run_date = %s AND run_id = %s", (table, run_date, run_id)
-            )
-    return removed
+    return [OldRun(table, run_date, run_id, tuple(folders.split("\n"))) for table, run_id, folders in rows]
+
+
+def remove_run(database: Database, lake: Lake, run: OldRun) -> None:
+    """Removes an old run's folders, then its row."""
+    for folder in run.folders:
+        lake.remove_folder(folder)
+    with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM control.table_runs WHERE table_name = %s AND run_date = %s AND run_id = %s", (run.table, run.run_date, run.run_id)
+        )

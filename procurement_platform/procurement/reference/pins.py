@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import InputGone
+from procurement_platform.lake.maintenance.listing import Line, entries, remove
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.reference.snapshot import content_version, parquet_bytes, read_tables
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
@@ -42,11 +43,12 @@ def pin(platform: Platform, run_date: dt.date, *, refresh: bool = False) -> dict
     finally:
         connection.close()
     versions = {name: content_version(table) for name, table in tables.items()}
-    for name, table in tables.items():
-        path = version_path(name, versions[name])
-        if not platform.lake.exists(path):
-            platform.lake.write(path, parquet_bytes(table))
     with platform.database.transaction() as transaction:
+        transaction.execute("LOCK TABLE control.reference_pins IN ROW EXCLUSIVE MODE")  # `remove_unpinned` waits until these are
+        for name, table in tables.items():
+            path = version_path(name, versions[name])
+            if not platform.lake.exists(path):
+                platform.lake.write(path, parquet_bytes(table))
         for name, version in versions.items():
             transaction.execute(
                 """
@@ -69,6 +71,27 @@ def pinned(platform: Platform, run_date: dt.date) -> dict[str, Pin]:
             (run_date,),
         ).fetchall()
     return {row[0]: Pin(row[0], row[1], version_path(row[0], row[1]), row[2], row[3]) for row in rows}
+
+
+def remove_unpinned(platform: Platform, before: dt.datetime, *, dry_run: bool = False) -> list[Line]:
+    """Removes the versions that no day has pinned and that were written before a moment; a line for each table that had any.
+
+    No version is pinned meanwhile: a day that begins now waits, and finds that it must write its version.
+    """
+    lines = []
+    with platform.database.transaction() as connection:
+        connection.execute("LOCK TABLE control.reference_pins IN SHARE ROW EXCLUSIVE MODE")
+        rows = connection.execute("SELECT DISTINCT table_name, version FROM control.reference_pins").fetchall()
+        used = {version_path(name, version) for name, version in rows}
+        for table in REFERENCE_TABLES:
+            folder = f"reference/{table.name}"
+            found = [each for each in entries(platform.lake, folder) if not each.folder and each.modified <= before]
+            old = [each for each in found if f"{folder}/{each.name}" not in used]
+            for each in () if dry_run else old:
+                remove(platform.lake, f"{folder}/{each.name}", each)
+            if old:
+                lines.append(Line(folder, "files removed", len(old), sum(each.bytes for each in old)))
+    return lines
 
 
 def refreshed(platform: Platform, run_date: dt.date) -> list[str]:

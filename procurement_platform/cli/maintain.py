@@ -1,0 +1,36 @@
+"""`procurement maintain`: keep the lake small."""
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from procurement_platform.cli.options import FormatOption
+
+COLUMNS = ("task", "what", "did", "count", "bytes", "note")
+
+
+def maintain(
+    task: Annotated[
+        Literal["retention", "expire", "orphans"] | None, typer.Argument(metavar="TASK", help="One task alone. Default: all of them.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    form: FormatOption = "table",
+) -> None:
+    """Remove what nobody needs any more: old runs (`retention`), old snapshots (`expire`), files that nothing names (`orphans`).
+
+    Reads the folders of all layers but the inbox, the run registry, the ledger, the published days and the tables' metadata. Writes the
+    tables' metadata (`expire`), and removes files; nothing that a published day, a table's state or a reader under way uses. Days that are
+    being worked on are left for the next time. See docs/maintenance.md.
+    """
+    from procurement_platform.cli import session
+    from procurement_platform.cli.layout import View
+    from procurement_platform.cli.output import say, show
+    from procurement_platform.procurement.maintenance import TASKS
+
+    with session.platform(reading=True) as platform:
+        chosen = [task] if task else list(TASKS)
+        lines = [{"task": name, **asdict(line)} for name in chosen for line in TASKS[name](platform, dry_run=dry_run)]
+    show(lines, COLUMNS, form, title="Maintenance", view=View((), ("note", "bytes")))
+    if dry_run:
+        say("Nothing was done: this is what would be.")

@@ -10,7 +10,6 @@ import pytest
 from procurement_platform.cli.quarantine import MOST
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.settings import Settings
-from procurement_platform.texts import shorten
 from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay, Terminal, plain
 
 COLUMNS = [column.name for column in QUARANTINE.columns]
@@ -28,14 +27,22 @@ def test_json_has_every_rejected_row_in_order_with_the_row_as_sent(procurement: 
     assert all(isinstance(json.loads(row["row"]), dict) and row["reasons"] for row in rows)
 
 
-def test_the_reports_example_is_what_is_wrong_with_the_row_it_names(procurement: Procurement, ran_day: RanDay) -> None:
+def test_the_report_tells_what_is_wrong_with_the_row_it_names_whole_in_every_format(procurement: Procurement, ran_day: RanDay) -> None:
     rows = procurement("quarantine", DAY, "--format", "json").json
     reasons = {(row["feed"], row["file"], row["row_number"]): row["reasons"] for row in rows}
-    told = [line for line in procurement("exceptions", DAY, "--format", "json").json if "For example: " in line["message"]]
-    assert told
+    told = [e for e in procurement("exceptions", DAY, "--format", "json").json if e["rule"] in ("INVALID_ROW", "CONFLICTING_ORDER")]
+    assert {line["rule"] for line in told} == {"INVALID_ROW", "CONFLICTING_ORDER"}
     for line in told:
         feed = {"order_lines": "orders", "stock_lines": "stock"}[line["dataset"]]
-        assert line["message"].endswith(f"For example: {shorten(reasons[feed, line['file'], line['first_row']], 120)}")
+        reason = reasons[feed, line["file"], line["first_row"]]
+        assert line["message"].endswith(f" {'Why' if line['rows'] == 1 else 'For example'}: {reason}")
+    messages = [line["message"] for line in told]
+    report = ran_day.home / f"lake/logs/exceptions/date={DAY}/exceptions.csv"
+    for text in (procurement("exceptions", DAY, "--format", "csv").out, report.read_text(encoding="utf-8")):
+        found = [e["message"] for e in csv.DictReader(io.StringIO(text)) if e["rule"] in ("INVALID_ROW", "CONFLICTING_ORDER")]
+        assert found == messages
+    table = procurement("exceptions", DAY).out
+    assert all(message in table for message in messages)
 
 
 def test_csv_has_the_same_rows(procurement: Procurement, ran_day: RanDay) -> None:

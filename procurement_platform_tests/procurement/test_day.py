@@ -155,7 +155,7 @@ def test_the_same_key_with_other_content_is_quarantined_on_both_sides(shop: Shop
     kept = [(r["file"], r["rule"], r["quantity"]) for r in shop.rows(QUARANTINE)]
     assert kept == [("DE.avro", "CONFLICTING_ORDER", Decimal(7)), ("DE__b.avro", "CONFLICTING_ORDER", Decimal(8))]
     told = [str(r["message"]) for r in service.exceptions(shop.platform, DAY) if r["rule"] == "CONFLICTING_ORDER"]
-    assert [message.partition("For example: ")[2] for message in told] == [
+    assert [message.partition(" Why: ")[2] for message in told] == [
         "order 1 line 1 was sent with different content in row 1 of DE__b.avro: send the right one alone",
         "order 1 line 1 was sent with different content in row 1 of DE.avro: send the right one alone",
     ]

@@ -30,7 +30,8 @@ left_out AS (
 told AS (
   SELECT
     rule, market, sku, file, first_row, rows, CAST(units AS decimal(38,3)) AS units, example,
-    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ' of ' || file AS which
+    CASE WHEN rows = 1 THEN 'Row ' ELSE CAST(rows AS varchar) || ' rows, from row ' END || CAST(first_row AS varchar) || ' of ' || file AS which,
+    CASE WHEN rows = 1 THEN ' Why: ' ELSE ' For example: ' END AS why
   FROM left_out
 )
 SELECT
@@ -51,10 +52,10 @@ SELECT
       ': sent before' || COALESCE(CASE WHEN rows = 1 THEN ' in ' ELSE ', the first in ' END || example || ', which counts;', ',')
         || ' left out. Nothing is lost; ' || market || ' is to send each SKU once per warehouse.'
     WHEN 'CONFLICTING_ORDER' THEN
-      ': in quarantine, its SKU was sent with other content too, so its stock is not known. ' || market || ' is to send each SKU once per warehouse. For example: ' || example
+      ': in quarantine, its SKU was sent with other content too, so its stock is not known. ' || market || ' is to send each SKU once per warehouse.' || why || example
     WHEN 'UNKNOWN_PRODUCT' THEN
       ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
-    ELSE ': in quarantine, the stock is not known. Correct and send the file again. For example: ' || example
+    ELSE ': in quarantine, the stock is not known. Correct and send the file again.' || why || example
   END AS message
 FROM told
 ORDER BY rule, market, sku, file

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from procurement_platform.database.connect import Database
 from procurement_platform.engines.base import Engine
@@ -16,6 +17,9 @@ from procurement_platform.lake.publish import Publisher
 from procurement_platform.lake.runs import RunRegistry
 from procurement_platform.profiles import PROFILES
 from procurement_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from procurement_platform.inbox.raw_tables import RawTables
 
 
 class Platform:
@@ -57,6 +61,11 @@ class Platform:
     @cached_property
     def engine(self) -> Engine:
         return self._profile.engine(self.settings, self.lake)
+
+    @cached_property
+    def raw_tables(self) -> "RawTables | None":
+        """The Avro files as sent, for other programs to look into, where the profile has a place for them."""
+        return self._profile.raw_tables(self.settings, self.lake)
 
     def query(self, name: str) -> Query:
         """A SQL file, compiled once per home."""

@@ -16,6 +16,10 @@ from procurement_platform.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from procurement_platform.inbox.raw_tables import RawTables
+
+METASTORE_SECONDS, METASTORE_PATIENCE = 60.0, 20.0  # for the raw tables, without which a day is whole
+
 
 class Profile(Protocol):
     """Makes the parts that differ."""
@@ -27,6 +31,10 @@ class Profile(Protocol):
     def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog: ...
 
     def engine(self, settings: Settings, lake: Lake) -> Engine: ...
+
+    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":
+        """The Avro files as sent, as tables; None where nobody else's engine looks at the lake."""
+        ...
 
 
 class Embedded:
@@ -55,6 +63,9 @@ class Embedded:
             temporary=settings.home / "tmp",
             folders=(lake.root,),
         )
+
+    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":  # noqa: ARG002  the cluster's takes them
+        return None
 
 
 def _duckdb_resource() -> "AbstractContextManager[duckdb.DuckDBPyConnection]":
@@ -90,6 +101,12 @@ class Cluster:
             ca=settings.trino_ca,
             schema=f"{settings.table_schema}_staging",
         )
+
+    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":
+        from procurement_platform.inbox.raw_tables import RawTables
+        from procurement_platform.lake.metastore_client import Connections
+
+        return RawTables(lake, Connections(settings.metastore_uri, METASTORE_SECONDS, METASTORE_PATIENCE), settings.raw_schema)
 
 
 PROFILES: dict[str, Profile] = {"embedded": Embedded(), "cluster": Cluster()}

@@ -23,6 +23,7 @@ from procurement_platform.cli import (
     put,
     quarantine,
     reference,
+    repair,
     run,
     simulate,
     stack,
@@ -79,9 +80,10 @@ app.add_typer(files.app, name="files", rich_help_panel=INPUT)
 app.command("put", rich_help_panel=INPUT)(put.put)
 app.add_typer(reference.app, name="reference", rich_help_panel=INPUT)
 app.command("simulate", rich_help_panel=INPUT)(simulate.simulate)
-app.command("ui", rich_help_panel=MACHINE)(ui.ui)
 app.command("maintain", rich_help_panel=MACHINE)(maintain.maintain)
+app.command("ui", rich_help_panel=MACHINE)(ui.ui)
 app.add_typer(stack.app, name="stack", rich_help_panel=MACHINE)
+app.add_typer(repair.app, name="repair", rich_help_panel=MACHINE)
 app.command("env", rich_help_panel=MACHINE)(env.env)
 app.command("stop", rich_help_panel=MACHINE)(stop.stop)
 app.command("doctor", rich_help_panel=MACHINE)(doctor.doctor)

@@ -12,7 +12,7 @@ from typing import Any
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
-from procurement_platform.errors import PromiseBroken
+from procurement_platform.errors import ProcurementError, PromiseBroken
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
@@ -40,11 +40,12 @@ CONFLICT = "CONFLICTING_ORDER"
 
 @dataclass(frozen=True)
 class Intake:
-    """What a day's intake made: tables and violations, the files of the day, and those still growing."""
+    """What a day's intake made: tables and violations, the files of the day, those still growing, and what else is worth a warning."""
 
     outcome: Outcome
     files: tuple[LedgerFile, ...]
     growing: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,20 @@ def take_in(run: DayRun) -> Intake:
     tables.append(commit(run, QUARANTINE, [path for day in days for path in day.quarantine], inputs))
     found = keep(run, _violations(run, days, known), inputs)
     files = tuple(file for day in days for file in day.files)
-    return Intake(Outcome(tuple(tables), (found,), {day.feed.name: day.figures for day in days}), files, received.growing)
+    made = Outcome(tuple(tables), (found,), {day.feed.name: day.figures for day in days})
+    return Intake(made, files, received.growing, show_raw_files(run))
+
+
+def show_raw_files(run: DayRun) -> tuple[str, ...]:
+    """Makes the day's Avro files visible as tables, where the profile has these. What could not be done is told, and fails nothing."""
+    tables = run.platform.raw_tables
+    if tables is None:
+        return ()
+    try:
+        changes = tables.reconcile(FEEDS, lambda: run.platform.ledger.files(run.run_date), [run.run_date])
+    except (ProcurementError, OSError) as problem:
+        return (f"{run.run_date}: the files as sent are not shown as tables ({problem}). Once that is mended: procurement repair raw",)
+    return tuple(f"raw {change.feed} of {change.run_date}: {note}" for change in changes for note in change.notes)
 
 
 @contextmanager

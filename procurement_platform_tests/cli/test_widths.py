@@ -113,7 +113,7 @@ def test_on_a_real_terminal_the_width_is_its_own(ran_day: RanDay) -> None:
 
 def test_these_are_all_commands_that_have_formats() -> None:
     with_formats = {path for path, each in commands() if any(parameter.name == "form" for parameter in each.params)}
-    others = ("doctor", "stack status")  # the latter: test_stack.py
+    others = ("doctor", "stack status", "history", "maintain", "repair raw")  # tested with what they do
     assert with_formats == {f"procurement {'files list' if command == 'files' else command}" for command in (*COMMANDS, *others)}
 
 

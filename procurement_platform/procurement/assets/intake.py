@@ -91,6 +91,8 @@ def intake(context: dg.AssetExecutionContext, day: dg.ResourceParam[DayRun]) -> 
             raise
         if taken.growing:
             context.log.warning("Still being written, left for a later run: %s", ", ".join(taken.growing))
+        for warning in taken.warnings:
+            context.log.warning("%s", warning)
         for feed in FEEDS:
             growing = [name for name in taken.growing if name.startswith(f"{feed.name} ")]
             yield _raw_result(day, feed, [f for f in taken.files if f.feed == feed.name], growing)

@@ -107,11 +107,13 @@ def logs(
 def env() -> None:
     """Print the settings that point the cluster profile at the stack, as NAME=value lines, for a shell or a .env file.
 
-    Reads the settings, writes nothing. No password is printed: the database's address names the file that has it.
+    Reads the settings, writes nothing. No password is printed: the database's address names the file that has it. A comment names the
+    address of WebHDFS: with HDFS_BASE_URL set, files go through that.
     """
     from procurement_platform.stack import stack
 
-    sys.stdout.write("".join(f"{name}={shlex.quote(value)}\n" for name, value in stack.variables(_place()).items()))
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in stack.variables(_place()).items()]
+    sys.stdout.write("".join(lines) + f"# HDFS_BASE_URL={stack.webhdfs(_place())} (set it to go through WebHDFS)\n")
 
 
 def _place() -> "Place":

@@ -101,17 +101,21 @@ def variables(place: Place) -> dict[str, str]:
         "PROCUREMENT_PROFILE": "cluster",
         "PROCUREMENT_LAKE": f"hdfs://{HOST}:{ports.hdfs}/lake",
         "PROCUREMENT_DATABASE_URL": place.database("procurement"),
-        "HDFS_BASE_URL": f"http://{HOST}:{ports.webhdfs}",
         "HDFS_USER": place.hdfs_user,
         "HADOOP_USER_NAME": place.hdfs_user,  # as Hadoop's clients read it
         "TRINO_HOST": HOST,
         "TRINO_PORT": str(ports.trino),
-        "HIVE_METASTORE_URI": f"thrift://{HOST}:{ports.metastore}",
+        "PROCUREMENT_METASTORE_URI": f"thrift://{HOST}:{ports.metastore}",
         "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports.kafka}",
     }
     if _mark(place, SERVERS["registry"]).exists():
         found["SCHEMA_REGISTRY_URL"] = f"http://{HOST}:{ports.registry}/apis/ccompat/v7"
     return found
+
+
+def webhdfs(place: Place) -> str:
+    """The address of WebHDFS. It is none of the settings: set, files would go through it, which is slower."""
+    return f"http://{HOST}:{place.ports.webhdfs}"
 
 
 def _programs(place: Place, java: Java, servers: list[Server], tell: Tell) -> Programs:

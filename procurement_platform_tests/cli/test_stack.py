@@ -46,7 +46,9 @@ def test_env_is_lines_that_a_shell_and_the_settings_take(procurement: Procuremen
     )
     (tmp_path / "given.env").write_text(out)
     found = Settings(_env_file=tmp_path / "given.env")
-    assert (found.profile, found.trino_port, found.hdfs_base_url) == ("cluster", 8090, "http://127.0.0.1:9870")
+    assert (found.profile, found.trino_port, found.metastore_uri) == ("cluster", 8090, "thrift://127.0.0.1:9083")
+    assert found.hdfs_base_url is None  # WebHDFS is slower: its address is a comment
+    assert out.splitlines()[-1] == "# HDFS_BASE_URL=http://127.0.0.1:9870 (set it to go through WebHDFS)"
     assert found.database_url is not None
     assert found.database_url.get_secret_value() == there["PROCUREMENT_DATABASE_URL"]
 

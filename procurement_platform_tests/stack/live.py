@@ -73,8 +73,8 @@ class Cluster:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What `procurement stack env` prints: PROCUREMENT_PROFILE, HDFS_BASE_URL, TRINO_HOST, … by name."""
-        return stack.variables(self.place)
+        """What `procurement stack env` prints: PROCUREMENT_PROFILE, TRINO_HOST, … by name; and HDFS_BASE_URL, which is a comment there."""
+        return {**stack.variables(self.place), "HDFS_BASE_URL": stack.webhdfs(self.place)}
 
     @property
     def hdfs(self) -> str:
@@ -143,13 +143,11 @@ def cluster_home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPat
         "PROCUREMENT_HOME": str(tmp_path / "home"),
         "PROCUREMENT_LAKE": f"{cluster.hdfs}/tests/{name}",
         "PROCUREMENT_DATABASE_URL": cluster.place.database(name),
-        "PROCUREMENT_METASTORE_URI": f"thrift://{HOST}:{cluster.place.ports.metastore}",
         "PROCUREMENT_TABLE_SCHEMA": name,
         "PROCUREMENT_RAW_SCHEMA": f"{name}_raw",
     }
-    for variable, value in {**cluster.variables, **own}.items():
+    for variable, value in {**stack.variables(cluster.place), **own}.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.delenv("HDFS_BASE_URL", raising=False)  # files go by the NameNode's own protocol
     yield Settings(_env_file=None)
     cluster.heal()
     cluster.webhdfs("DELETE", f"/tests/{name}", "DELETE&recursive=true")

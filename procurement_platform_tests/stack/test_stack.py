@@ -202,7 +202,9 @@ def test_files_with_the_password_are_their_owners(servers: Servers, place: Place
 def test_the_variables_point_at_the_servers_and_hold_no_password(place: Place) -> None:
     found = stack.variables(place)
     assert found["PROCUREMENT_PROFILE"] == "cluster"
-    assert found["HDFS_BASE_URL"] == f"http://127.0.0.1:{place.ports.webhdfs}"
+    assert found["PROCUREMENT_METASTORE_URI"] == f"thrift://127.0.0.1:{place.ports.metastore}"
+    assert "HDFS_BASE_URL" not in found
+    assert stack.webhdfs(place) == f"http://127.0.0.1:{place.ports.webhdfs}"
     assert (found["TRINO_HOST"], found["TRINO_PORT"]) == ("127.0.0.1", str(place.ports.trino))
     assert found["HDFS_USER"] == found["HADOOP_USER_NAME"] == place.hdfs_user
     assert not any(place.password() in value for value in found.values())

@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     snapshot_retention: int = Field(
         10, ge=1, description="`maintain expire` leaves each table this many snapshots, the current one among them."
     )
+    compact_files: int = Field(
+        100,
+        ge=2,
+        description="`maintain compact` writes a date's order lines or stock lines anew where they lie in at least this many files.",
+    )
     orphan_grace_days: int = Field(
         3,
         ge=1,

@@ -1,4 +1,4 @@
-"""`procurement maintain`: keep the lake small."""
+"""`procurement maintain`: keep the lake small and quick."""
 
 from dataclasses import asdict
 from typing import Annotated, Literal
@@ -10,18 +10,22 @@ from procurement_platform.cli.options import FormatOption
 COLUMNS = ("task", "what", "did", "count", "bytes", "note")
 
 
+TaskArgument = Annotated[
+    Literal["compact", "retention", "expire", "orphans"] | None,
+    typer.Argument(metavar="TASK", help="compact, retention, expire or orphans. Default: all of them, in this order."),
+]
+
+
 def maintain(
-    task: Annotated[
-        Literal["retention", "expire", "orphans"] | None, typer.Argument(metavar="TASK", help="One task alone. Default: all of them.")
-    ] = None,
+    task: TaskArgument = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     form: FormatOption = "table",
 ) -> None:
-    """Remove what nobody needs any more: old runs (`retention`), old snapshots (`expire`), files that nothing names (`orphans`).
+    """Put small files together (`compact`), remove old runs (`retention`), old snapshots (`expire`), what nothing names (`orphans`).
 
-    Reads the folders of all layers but the inbox, the run registry, the ledger, the published days and the tables' metadata. Writes the
-    tables' metadata (`expire`), and removes files; nothing that a published day, a table's state or a reader under way uses. Days that are
-    being worked on are left for the next time. See docs/maintenance.md.
+    Reads the folders of all layers but the inbox, the run registry, the ledger, the published days and the tables' metadata. Writes order
+    and stock lines anew (`compact`) and the tables' metadata, and removes files: nothing that a published day, a table's state or a reader
+    under way uses. Days that are being worked on are left for the next time. See docs/maintenance.md.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View

@@ -16,6 +16,8 @@ from procurement_platform.lake.runs import RunRegistry, TableRun
 from procurement_platform.lake.tables import Table
 
 _PIECE = 4 * 1024 * 1024
+# In a run's inputs: its rows are those of the run `from`, whose content and inputs it has, in other files: `files` is those files' hash.
+COMPACTED = "compacted"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,11 @@ class Publisher:
         *,
         guard: Callable[[], None],
         inputs: Mapping[str, object],
+        content: str | None = None,
     ) -> Published:
         """Checks staged files and makes them the run date's state.
+
+        `content` is what rows are known by that another run wrote into other files (`COMPACTED`); None: these files' own hash.
 
         Raises:
             PromiseBroken: a file does not have the table's schema, its run date or its required values; nothing is committed.
@@ -63,7 +68,7 @@ class Publisher:
             UnknownOutcome: the catalog did not answer.
         """
         rows, filled = check_files(self.lake, table, run_date, files)
-        digest = content_hash(self.lake, filled)
+        digest = content or content_hash(self.lake, filled)
         self.lake.sync(filled)
         guard()
         snapshot = self.catalog.replace(table, run_date, filled, {"procurement.run-id": run_id, "procurement.content": digest})
@@ -81,9 +86,11 @@ class Publisher:
         """
         files = self.run_files(table, run.run_date, run.run_id)
         _, filled = check_files(self.lake, table, run.run_date, files)
-        if content_hash(self.lake, filled) != run.content_hash:
+        compacted = run.inputs.get(COMPACTED)
+        wanted = compacted["files"] if isinstance(compacted, Mapping) else run.content_hash
+        if content_hash(self.lake, filled) != wanted:
             raise InputGone(f"the files of {table.name} {run.run_date} in {', '.join(run.folders)} are not what run {run.run_id} committed")
-        return self.commit(table, run.run_date, run.run_id, filled, guard=guard, inputs=run.inputs)
+        return self.commit(table, run.run_date, run.run_id, filled, guard=guard, inputs=run.inputs, content=run.content_hash)
 
     def run_files(self, table: Table, run_date: dt.date, run_id: str) -> list[str]:
         """Absolute paths of the files a run wrote, in order.

@@ -1,4 +1,4 @@
-"""Keeping the lake small: old snapshots, files that nothing names, old runs, and files as sent that have had their time.
+"""Keeping the lake small: many small files, old runs, old snapshots, files that nothing names, files as sent that have had their time.
 
 Each task may be killed at any line and done again; what it removes is nobody's by then. One task at a time, whoever starts it. What
 belongs to a day is done under that day's lock: a day that is being worked on is left for the next time, and told.
@@ -19,6 +19,7 @@ from procurement_platform.lake.maintenance.orphans import Orphans, Place
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
 from procurement_platform.lake.retention import dates_with_old_runs, old_runs, remove_run
 from procurement_platform.platform import Platform
+from procurement_platform.procurement.compaction import LINES, compact_dates, quiet_dates
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import remove_unpinned
@@ -68,8 +69,29 @@ def retention(platform: Platform, *, dry_run: bool = False, everything: bool = T
         return [*lines, *remove_old_files(platform.database, platform.lake, DOMAIN, layers(platform), now, today, dry_run=dry_run)]
 
 
+def compact(platform: Platform, *, dry_run: bool = False, everything: bool = True) -> list[Line]:
+    """Writes the order and stock lines of dates that have many small files anew into few, once their rows have not changed for a while.
+
+    That while is `PROCUREMENT_ORPHAN_GRACE_DAYS`: by then late files have come. Not `everything`: as `orphans`.
+    """
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(days=platform.settings.orphan_grace_days)
+    with _alone(platform, "compact"):
+        return [
+            line
+            for table in LINES
+            for line in compact_dates(
+                platform, table, _dates(platform, quiet_dates(platform, table, before), everything=everything), dry_run=dry_run
+            )
+        ]
+
+
 Task = Callable[..., list[Line]]
-TASKS: dict[str, Task] = {"retention": retention, "expire": expire, "orphans": orphans}  # in the order in which each helps the next
+TASKS: dict[str, Task] = {
+    "compact": compact,
+    "retention": retention,
+    "expire": expire,
+    "orphans": orphans,
+}  # in the order in which each helps the next
 
 
 def layers(platform: Platform) -> Iterator[Layer]:

@@ -40,5 +40,7 @@ RESULTS: dict[str, dict[str, str]] = {
     **{f"procurement/{feed}_conflicts": QUARANTINE.sql_types for feed in ("order", "stock")},
     "procurement/order_lines_kept": ORDER_LINES.sql_types,
     "procurement/stock_lines_kept": STOCK_LINES.sql_types,
+    "procurement/order_lines_compacted": ORDER_LINES.sql_types,
+    "procurement/stock_lines_compacted": STOCK_LINES.sql_types,
     "procurement/supplier_order_list": SUPPLIER_ORDERS.sql_types,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from procurement_platform.lake.maintenance.listing import Line
 from procurement_platform.partitions import daily
 from procurement_platform.platform import platform_for
 from procurement_platform.procurement.assets.shared import OWNERS
-from procurement_platform.procurement.maintenance import expire, orphans, retention
+from procurement_platform.procurement.maintenance import compact, expire, orphans, retention
 from procurement_platform.settings import settings
 
 GROUP = "maintenance"
@@ -16,9 +16,18 @@ SHOWN = 200  # lines in the table of a materialisation
 
 
 @dg.asset(
+    group_name=GROUP, owners=OWNERS, kinds={"parquet", "sql"}, description="Order and stock lines in many small files are put together."
+)
+def small_files_compacted() -> dg.MaterializeResult[Any]:
+    """Runs `maintain compact` on a share of the dates."""
+    return _result(compact(platform_for(settings()), everything=False))
+
+
+@dg.asset(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"parquet"},
+    deps=[small_files_compacted],
     description="Old runs of all dates, and files as sent whose time is over, are removed.",
 )
 def old_runs_removed() -> dg.MaterializeResult[Any]:
@@ -50,7 +59,7 @@ def orphans_removed() -> dg.MaterializeResult[Any]:
     return _result(orphans(platform_for(settings()), everything=False))
 
 
-MAINTENANCE = (old_runs_removed, snapshots_expired, orphans_removed)
+MAINTENANCE = (small_files_compacted, old_runs_removed, snapshots_expired, orphans_removed)
 maintenance_job = dg.define_asset_job(
     "maintenance", selection=dg.AssetSelection.groups(GROUP), description="Removes what nobody needs any more, in all layers but the inbox."
 )

@@ -153,7 +153,7 @@ def test_a_run_killed_at_any_step_heals(day: Day) -> None:
     assert len(service.crashes(day.shop.platform, DAY)) == len(STEPS)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(max(1200, 30 * KILLS))
 def test_a_run_killed_between_any_two_lines_heals(day: Day) -> None:
     day.send("after")
     lines = min(kill_at(day.shop, line=10**9) for _ in range(2))  # the home's first such run compiles more SQL

@@ -3,7 +3,9 @@
 Each part's packages are imported when it is made: an embedded home needs none of the cluster's.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from procurement_platform.database.connect import Database
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from procurement_platform.inbox.raw_tables import RawTables
+    from procurement_platform.reach import Reached
 
+CLUSTER_PACKAGES = ("hdfs_native", "thrift", "trino")  # those of the extra `cluster` that are imported by name
 METASTORE_SECONDS, METASTORE_PATIENCE = 60.0, 20.0  # for the raw tables, without which a day is whole
 
 
@@ -34,6 +38,10 @@ class Profile(Protocol):
 
     def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":
         """The Avro files as sent, as tables; None where nobody else's engine looks at the lake."""
+        ...
+
+    def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":
+        """How the servers are found that the profile needs beside the database."""
         ...
 
 
@@ -67,6 +75,9 @@ class Embedded:
     def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":  # noqa: ARG002  the cluster's takes them
         return None
 
+    def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":  # noqa: ARG002  it has none
+        return iter(())
+
 
 def _duckdb_resource() -> "AbstractContextManager[duckdb.DuckDBPyConnection]":
     from dagster_duckdb import DuckDBResource
@@ -82,6 +93,12 @@ class Cluster:
             raise ConfigurationError(
                 f"PROCUREMENT_LAKE={settings.lake or ''} is no folder on HDFS, which is where the cluster profile keeps its lake: "
                 "write hdfs://namenode:port/folder"
+            )
+        # Every other part takes the lake: where a package is missing, this says so before any of them is imported.
+        if missing := [name for name in CLUSTER_PACKAGES if find_spec(name) is None]:
+            raise ConfigurationError(
+                f"PROCUREMENT_PROFILE=cluster needs packages that are not installed ({', '.join(missing)}): make setup-cluster, "
+                "or pip install 'procurement-platform[cluster]'"
             )
         return Lake(settings.lake_url, web=settings.hdfs_base_url, user=settings.hdfs_user)
 
@@ -107,6 +124,11 @@ class Cluster:
         from procurement_platform.lake.metastore_client import Connections
 
         return RawTables(lake, Connections(settings.metastore_uri, METASTORE_SECONDS, METASTORE_PATIENCE), settings.raw_schema)
+
+    def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":
+        from procurement_platform.reach import servers
+
+        return servers(settings, lake)
 
 
 PROFILES: dict[str, Profile] = {"embedded": Embedded(), "cluster": Cluster()}

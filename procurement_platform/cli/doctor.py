@@ -37,7 +37,8 @@ class Finding:
 def doctor(form: FormatOption = "table") -> None:
     """Look at everything the platform needs, and say how to mend what is wrong. The exit code is 1 if something is.
 
-    Reads the settings, the home, the database and the machine. Writes nothing of its own, but makes the home and starts its database.
+    Reads the settings, the home, the database, the machine, and what the profile's servers answer. Writes nothing of its own, but makes
+    the home and starts its database; a lake on HDFS gets a small file, which is removed again.
     """
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import show
@@ -116,25 +117,30 @@ def home(settings: "Settings") -> Iterator[Finding]:
 
 
 def lake(settings: "Settings") -> Iterator[Finding]:
-    """The lake's root can be reached."""
-    from procurement_platform.lake.files import Lake
+    """The profile's servers can be used, and the lake's root be reached."""
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.profiles import PROFILES
 
     try:
-        found = Lake(settings.lake_url)
+        found = PROFILES[settings.profile].lake(settings)
+    except ConfigurationError as problem:
+        yield Finding("lake", "wrong", str(problem), "do as it says")
+        return
+    wrong = False
+    for each in PROFILES[settings.profile].servers(settings, found):
+        yield Finding(each.what, "wrong" if each.mend else "ok", each.found, each.mend)
+        wrong = wrong or (each.what == "hdfs" and each.mend != "")
+    if wrong:
+        return
+    try:
         there = found.exists("")
-    except (OSError, ValueError, ImportError) as problem:
+    except (OSError, ValueError) as problem:
         yield Finding("lake", "wrong", f"{settings.lake_url}: {problem}", "correct PROCUREMENT_LAKE")
         return
     days = {day for feed in ("orders", "stock") for day in found.folders(f"inbox/{feed}")} if there else set()
     inbox = f"{len(days):,} days in the inbox" if days else "nothing in the inbox"
     mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
     yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
-
-
-def profile(settings: "Settings") -> Iterator[Finding]:
-    """The profile is one that this version has."""
-    if settings.profile != "embedded":
-        yield Finding("profile", "wrong", settings.profile, "PROCUREMENT_PROFILE=embedded is the one this version has")
 
 
 def database(settings: "Settings") -> Iterator[Finding]:
@@ -170,11 +176,12 @@ def database(settings: "Settings") -> Iterator[Finding]:
 
 
 def _lake_of(settings: "Settings") -> str | None:
-    from procurement_platform.lake.files import Lake
+    from procurement_platform.errors import ConfigurationError
+    from procurement_platform.profiles import PROFILES
 
     try:
-        return Lake(settings.lake_url).real_location
-    except (OSError, ValueError, ImportError):
+        return PROFILES[settings.profile].lake(settings).real_location
+    except (ConfigurationError, OSError, ValueError):
         return None  # told of the lake
 
 
@@ -233,4 +240,4 @@ def alerts(settings: "Settings") -> Iterator[Finding]:
     yield Finding("alerts", "wrong" if unknown else "ok", f"PROCUREMENT_ALERT_URLS: {found}", mend)
 
 
-LOOKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (profile, home, lake, database, dagster, alerts, memory)
+LOOKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (home, lake, database, dagster, alerts, memory)

@@ -60,6 +60,8 @@ def is_transient(problem: BaseException) -> bool:
 def explained(name: str, server: str, problem: Exception) -> ProcurementError:
     """An error in the platform's words. `name` is the query's, `server` Trino's address."""
     line = _line(problem)
+    if isinstance(problem, Untrusted) and "WRONG_VERSION_NUMBER" in str(problem):
+        return ConfigurationError(f"{server} speaks no TLS on this port: correct TRINO_PORT, or unset PROCUREMENT_TRINO_TLS")
     if isinstance(problem, Untrusted):
         return ConfigurationError(f"{server}: its certificate is not trusted: {line}. Name its authority: PROCUREMENT_TRINO_CA")
     if isinstance(problem, exceptions.HttpError) and re.match(r"error 40[13]\b", str(problem)):

@@ -120,8 +120,8 @@ def test_a_profile_and_a_lake_that_cannot_work_are_wrong(procurement: Procuremen
     monkeypatch.setenv("PROCUREMENT_LAKE", "nosuch://place")
     done = procurement("doctor", "--format", "json")
     assert done.code == 1
-    assert finding(done, "profile")["state"] == "wrong"
     assert finding(done, "lake")["state"] == "wrong"
+    assert finding(done, "lake")["found"].startswith("PROCUREMENT_LAKE=nosuch://place is no folder on HDFS")
 
 
 def test_limits_beyond_the_machine_are_worth_a_look(procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,6 +213,7 @@ def test_errors_that_may_pass(problem: Exception) -> None:
         (exceptions.HttpError("error 401: b'Unauthorized'"), ConfigurationError, "PROCUREMENT_TRINO_PASSWORD"),
         (exceptions.HttpError("error 500: b'oops'"), ProcurementError, "500"),
         (Untrusted("self-signed certificate"), ConfigurationError, "PROCUREMENT_TRINO_CA"),
+        (Untrusted("SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong')"), ConfigurationError, "speaks no TLS on this port"),
     ],
     ids=str,
 )

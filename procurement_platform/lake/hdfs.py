@@ -84,7 +84,7 @@ class Hdfs(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     protocol = "hdfs"
     root_marker = "/"
     cachable = False
-    patience = 60.0
+    patience = 90.0
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()

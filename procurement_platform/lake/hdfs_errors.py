@@ -22,6 +22,7 @@ _PASSES = re.compile(
     r"|There are 0 datanode|[1-9]\d* node\(s\) are excluded|Failed to find datanode|No active nodes contain|No live nodes"
     r"|BlocksNotFound|BlockMissingException|DataTransferError|ChecksumError|Could not obtain block|Not enough replicas"
     r"|RPC listener disconnected|OperationFailed"
+    r"|EOFException|ConnectException|SocketTimeoutException|SocketException|NoRouteToHostException"  # a DataNode's, of its NameNode
 )
 _STAYS = re.compile(r"failed to lookup address")
 

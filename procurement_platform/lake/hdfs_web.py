@@ -20,7 +20,7 @@ _HANDED_ON = (http.client.TEMPORARY_REDIRECT, http.client.FOUND)
 
 
 class Web:
-    """A client of the NameNode (or an HttpFS gateway) at an http or https address."""
+    """A client of the NameNode at an http or https address."""
 
     def __init__(self, address: str, user: str | None) -> None:
         self.address = address.rstrip("/")
@@ -40,7 +40,9 @@ class Web:
         self._call("PUT", path, "MKDIRS")
 
     def rename(self, source: str, target: str) -> None:
-        self._call("PUT", source, "RENAME", destination=target, renameoptions="OVERWRITE")
+        answer = self._call("PUT", source, "RENAME", destination=target, renameoptions="OVERWRITE")
+        if answer:  # that of a rename without options, as a gateway makes it that does not know them
+            raise HdfsError(f"{target}: {self.address} cannot rename over a file; give the NameNode's own address")
 
     def delete(self, path: str, *, recursive: bool) -> None:
         self._call("DELETE", path, "DELETE", recursive=str(recursive).lower())

@@ -8,14 +8,16 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from procurement_platform.errors import ConfigurationError
+from procurement_platform.errors import ConfigurationError, LakeUnavailable
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.hdfs_errors import HdfsError
 from procurement_platform_tests.stack.live import Cluster
@@ -347,3 +349,45 @@ def test_a_name_that_hdfs_refuses_is_refused_at_once(kind: str, cluster: Cluster
 def test_an_address_that_is_none_is_a_setting_to_mend() -> None:
     with pytest.raises(ConfigurationError, match="HDFS_BASE_URL=namenode:9870"):
         Lake("hdfs://namenode:9000/lake", web="namenode:9870")
+
+
+@pytest.mark.parametrize("server", ["namenode", "datanode"])
+@pytest.mark.parametrize("kind", ON_HDFS)
+def test_a_server_that_is_killed_and_comes_back_is_waited_for(kind: str, server: str, cluster: Cluster, tmp_path: Path) -> None:
+    lake = opened(cluster, kind, f"/tests/{uuid.uuid4().hex}")
+    data = bytes(n % 251 for n in range(3_000_000))
+    (tmp_path / "data").write_bytes(data)
+    lake.write("day/before.bin", data)
+    cluster.kill(server)
+    with ThreadPoolExecutor(4) as pool:
+        asked: list[Future[Any]] = [
+            pool.submit(lake.write, "day/during.bin", data),
+            pool.submit(lake.upload, tmp_path / "data", "day/uploaded.bin"),
+            pool.submit(lake.read, "day/before.bin"),
+            pool.submit(lake.files, "day"),
+        ]
+        cluster.heal()
+        answers = [each.result(120) for each in asked]
+    assert answers[2] == data
+    assert lake.files("day") == ["before.bin", "during.bin", "uploaded.bin"]
+    assert lake.read("day/during.bin") == lake.read("day/uploaded.bin") == data
+    lake.remove_folder("")
+
+
+@pytest.mark.parametrize("kind", ON_HDFS)
+def test_a_namenode_that_stays_away_is_named_and_a_file_being_read_outlives_it(kind: str, cluster: Cluster) -> None:
+    lake = opened(cluster, kind, f"/tests/{uuid.uuid4().hex}")
+    lake.write("day/a.bin", bytes(3_000_000))
+    reader = lake.open("day/a.bin")
+    reader.read(10)
+    cluster.kill("namenode")
+    lake.fs.patience = 0.5
+    with pytest.raises(LakeUnavailable, match=r"cannot be used: .*mend it, then run again"):
+        lake.write("day/b.bin", b"")
+    with pytest.raises(LakeUnavailable):
+        lake.exists("day/a.bin")
+    cluster.heal()
+    lake.fs.patience = 90.0
+    assert reader.read() == bytes(2_999_990)
+    assert lake.files("day") == ["a.bin"]
+    lake.remove_folder("")

@@ -23,6 +23,8 @@ PASS = [
         "/a",
     ),
     as_python("java.io.IOException", "Failed to find datanode, suggest to check cluster health. excludeDatanodes=null", "/a"),
+    as_python("java.io.EOFException", 'End of File Exception between local host is: "d/10.0.0.2"; destination host is: "n":9000', "/a"),
+    as_python("java.net.ConnectException", "Call From d/10.0.0.2 to n:9000 failed on connection exception", "/a"),
     HdfsError('/a: BlocksNotFound("/a")'),
     HdfsError('/a: DataTransferError("failed to read")'),
     OSError("Connection refused (os error 111)"),

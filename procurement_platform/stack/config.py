@@ -87,6 +87,10 @@ def _trino(place: Place, programs: Path) -> dict[str, object]:
         "query.max-memory": query,
         "query.max-memory-per-node": query,
         "memory.heap-headroom-per-node": f"{int(place.trino_mib * TRINO_HEADROOM)}MB",
+        # A day asks some hundred queries; what Trino keeps of finished ones for its web page filled a small heap.
+        "query.min-expire-age": "1m",
+        "query.max-history": "20",
+        "query.max-length": "10000000",  # a relation of many files names each
     }
 
 

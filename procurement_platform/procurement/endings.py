@@ -44,17 +44,20 @@ class Failure:
     message: str
 
 
+_OWN = "procurement_platform."
+
+
 def failure_of(events: Iterable[DagsterEvent]) -> Failure | None:
-    """The first failed step's cause; where no step failed, what Dagster says of the run."""
+    """The first failed step's cause, in the platform's own words where it has any; where no step failed, what Dagster says of the run."""
     of_run = None
     for event in events:
         if event.is_step_failure:
             cause = event.step_failure_data.error
-            while cause is not None and cause.cause is not None:
+            while cause is not None and cause.cause is not None and not cause.message.startswith(_OWN):
                 cause = cause.cause
             text = " ".join((cause.message if cause else event.message or "").split())
             name, _, rest = text.partition(": ")
-            own = name.startswith("procurement_platform.")
+            own = name.startswith(_OWN)
             return Failure(event.step_key, name.rpartition(".")[2], rest if own else text)
         if event.event_type == DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error if event.event_specific_data else None

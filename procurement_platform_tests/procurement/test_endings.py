@@ -14,11 +14,11 @@ import pytest
 
 from procurement_platform.database.locks import DayLock
 from procurement_platform.definitions import defs
-from procurement_platform.errors import DayBusy
+from procurement_platform.errors import DayBusy, LakeUnavailable
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement import service
-from procurement_platform.procurement.endings import CRASH_CHECK, JOB, find_killed, findings, run_date_of, trace
+from procurement_platform.procurement.endings import CRASH_CHECK, JOB, failure_of, find_killed, findings, run_date_of, trace
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.running import QUIET
 from procurement_platform.quality.crashes import RunLog
@@ -273,3 +273,24 @@ def test_an_interrupted_command_leaves_a_crash(desk: Shop, log: RunLog) -> None:
 def test_platforms_of_the_same_settings_are_one(desk: Shop) -> None:
     assert platform_for(settings()) is desk.platform
     assert isinstance(desk.platform, Platform)
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (LakeUnavailable("Trino at http://trino:8080 cannot be used"), ("LakeUnavailable", "Trino at http://trino:8080 cannot be used")),
+        (RuntimeError("it stopped"), ("OSError", "OSError: Connection refused")),
+    ],
+)
+def test_a_failure_is_told_in_our_own_words_and_else_by_its_root(problem: Exception, told: tuple[str, str]) -> None:
+    @dg.op
+    def stumbles() -> None:
+        raise problem from OSError("Connection refused")
+
+    @dg.job
+    def day() -> None:
+        stumbles()
+
+    failure = failure_of(day.execute_in_process(raise_on_error=False).all_events)
+    assert failure is not None
+    assert (failure.step, failure.error, failure.message) == ("stumbles", *told)

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -134,22 +134,29 @@ def cluster(session_cluster: Cluster) -> Cluster:
     return session_cluster
 
 
-@pytest.fixture
-def cluster_home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+@contextmanager
+def home_of_its_own(cluster: Cluster, home: Path) -> Iterator[dict[str, str]]:
+    """The environment of an empty home with a lake, a schema and a database of its own on the cluster; they go in the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with postgres.connect(cluster.place, "postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     own = {
-        "PROCUREMENT_HOME": str(tmp_path / "home"),
+        "PROCUREMENT_HOME": str(home),
         "PROCUREMENT_LAKE": f"{cluster.hdfs}/tests/{name}",
         "PROCUREMENT_DATABASE_URL": cluster.place.database(name),
         "PROCUREMENT_TABLE_SCHEMA": name,
         "PROCUREMENT_RAW_SCHEMA": f"{name}_raw",
     }
-    for variable, value in {**stack.variables(cluster.place), **own}.items():
-        monkeypatch.setenv(variable, value)
-    yield Settings(_env_file=None)
+    yield {**stack.variables(cluster.place), **own}  # files go by the NameNode's own protocol
     cluster.heal()
     cluster.webhdfs("DELETE", f"/tests/{name}", "DELETE&recursive=true")
     with postgres.connect(cluster.place, "postgres") as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def cluster_home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    with home_of_its_own(cluster, tmp_path / "home") as variables:
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        yield Settings(_env_file=None)

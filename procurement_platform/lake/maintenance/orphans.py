@@ -110,7 +110,7 @@ class Orphans:
             with lock:
                 for place in known:
                     removed = self._remove(place, run_date, lock)
-                    if removed is not None:
+                    if removed is not None and removed.files:  # folders that a run left empty go without a word
                         yield Line(place.of(run_date), "files removed", removed.files, removed.bytes)
 
     def _remove(self, place: Place, run_date: dt.date, lock: DayLock) -> Weight | None:

@@ -73,6 +73,13 @@ def test_a_run_that_is_announced_keeps_its_folder(publisher: Publisher, lake: La
     assert lake.folders(FOLDER) == [".current", "staged"]
 
 
+def test_folders_that_a_run_left_empty_go_without_a_word(lake: Lake, orphans: Orphans, age: Age) -> None:
+    lake.make_folder(f"{FOLDER}/removed/part")
+    age()
+    assert swept(orphans) == []
+    assert lake.folders(FOLDER) == []
+
+
 def test_leftovers_that_are_young_stay(publisher: Publisher, lake: Lake, orphans: Orphans) -> None:
     publisher.stage(PARTS, DAY, "staged")
     lake.write(f"{FOLDER}/staged/.write_1/000", b"333")

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     stack_ports: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="Ports of `procurement stack` that are not the usual ones: `trino=8090 kafka=19092` (names: docs/stack.md)."
     )
-    stack_trino_memory_mib: int = Field(1024, ge=768, description="Memory of the Trino that `procurement stack` starts.")
+    stack_trino_memory_mib: int = Field(1536, ge=768, description="Memory of the Trino that `procurement stack` starts.")
 
     settle_seconds: float = Field(
         2.0, ge=0, description="A file whose size or time changed less than this many seconds ago is still being written."

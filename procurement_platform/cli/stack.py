@@ -84,7 +84,7 @@ def status(form: FormatOption = "table") -> None:
 
 @app.command("logs")
 def logs(
-    server: Annotated[str | None, typer.Argument(help="The server's name. Default: all.")] = None,
+    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="The server's name. Default: all.")] = None,
     lines: Annotated[int, typer.Option("--lines", min=1, help="How many of its last lines.")] = 20,
 ) -> None:
     """Print the last lines of the servers' logs, each after its path.

@@ -81,13 +81,13 @@ class _Pass:
         folder = task.quarantine_folder
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
-        self._own_market = self._other_market = 0
+        self._read = self._own_market = self._other_market = 0
         self._unread: BrokenRow | None = None
 
     def run(self) -> DecodeOutcome:
         try:
             self._rows()
-            rows = self._lines.rows + self._quarantine.rows
+            rows = self._read  # as read, and not as kept: whoever adds them up must come to the same
             self._has_rows(rows)
             self._has_own_market()
             lines_files, quarantine_files = self._lines.keep(), self._quarantine.keep()
@@ -132,6 +132,7 @@ class _Pass:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
         for batch in self._decoder.batches(set(self._checker.columns.values())):
             self._tick("decode")
+            self._read += batch.rows
             checked = self._checker.check(batch)
             self._unread = _first_unread([*([self._unread] if self._unread else []), *batch.broken])
             self._own_market += checked.own_market

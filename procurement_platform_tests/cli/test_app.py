@@ -95,7 +95,9 @@ def test_a_wrong_setting_is_one_line(procurement: Procurement, monkeypatch: pyte
     assert "PROCUREMENT_SQL_THREADS" in error
 
 
-def test_a_lake_that_does_not_fit_the_profile_is_one_line(procurement: Procurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_lake_that_does_not_fit_the_profile_is_one_line(
+    procurement: Procurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path))
     monkeypatch.setenv("PROCUREMENT_PROFILE", "cluster")
     assert "no folder on HDFS, which is where the cluster profile keeps its lake" in procurement("run", "2025-12-20").err

@@ -53,7 +53,7 @@ def far(cluster_home: Settings) -> dict[str, str]:
 
 def published(lake: Lake) -> dict[str, bytes]:
     """What buyers read, by path."""
-    found = {}
+    found: dict[str, bytes] = {}
     for folder in (orders_folder(DAY), exceptions_folder(DAY)):
         # A local lake's are links, which Lake.files leaves out.
         names = [p.name for p in Path(lake.path(folder)).iterdir() if p.is_file()] if lake.local else lake.files(folder)
@@ -66,7 +66,7 @@ def sorted_rows(rows: list[dict[str, object]], table: Table) -> Rows:
 
 
 def in_trino(settings: Settings, table: Table) -> Rows:
-    cursor = connect(host=settings.trino_host, port=settings.trino_port, user="reader").cursor()
+    cursor = connect(host=settings.trino_host, port=settings.trino_port, user="reader").cursor()  # type: ignore[no-untyped-call]
     columns = [exp.column(column.name, quoted=True) for column in table.columns]
     day = exp.cast(exp.Literal.string(DAY.isoformat()), "date")
     query = exp.select(*columns).from_(exp.table_(table.name, settings.table_schema, "iceberg")).where(exp.column("run_date").eq(day))

@@ -13,6 +13,10 @@ import pytest
 from procurement_platform.engines.base import Written
 from procurement_platform.engines.queries import Query, load_query
 from procurement_platform.errors import PromiseBroken
+from procurement_platform.inbox.check import Checked, Checker
+from procurement_platform.inbox.decoders import Batch
+from procurement_platform.inbox.pool import DecoderPool
+from procurement_platform.inbox.worker import decode
 from procurement_platform.lake.runs import TableRun
 from procurement_platform.procurement.coherence import SOURCES
 from procurement_platform.procurement.tables import TABLES
@@ -47,7 +51,7 @@ SABOTAGES = {
     "units change on the way to quarantine": Sabotage(
         "intake",
         "order_conflicts",
-        {"  l.quantity,\n": "  CAST(l.quantity + CAST(1 AS decimal(18,3)) AS decimal(18,3)) AS quantity,\n"},
+        {"  l.quantity,\n": "  CAST(CAST(l.quantity AS decimal(38,3)) + CAST(1 AS decimal(38,3)) AS decimal(18,3)) AS quantity,\n"},
         r"order_lines: GB\.avro has 2 rows, 3\.000 units; \(0, 2, 0\) rows .* and 5\.000 units were kept",
     ),
     "lines are not summed": Sabotage(
@@ -193,5 +197,20 @@ def test_a_wrong_file_is_not_committed(ran: Shop, spoil: Any, told: str, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(ran.platform.engine, "write", spoiled)
         check_refused(ran, "aggregated_orders", told)
+    ran.run()
+    assert ran.orders()["A"][1] == 36
+
+
+def test_a_row_that_is_lost_while_it_is_checked_stops_the_intake(ran: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Checker.check
+
+    def losing(checker: Checker, batch: Batch) -> Checked:
+        checked = check(checker, batch)
+        return replace(checked, lines=checked.lines.head(-1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checker, "check", losing)
+        patch.setattr(DecoderPool, "run", lambda pool, tasks: map(decode, tasks))  # in this process, where the loss is
+        check_refused(ran, "intake", r"order_lines: .* has \d+ rows, .* were kept\. Nothing was recorded")
     ran.run()
     assert ran.orders()["A"][1] == 36

@@ -1,0 +1,90 @@
+"""The tasks on HDFS, Trino and the Hive Metastore: what goes, what stays, and that Trino reads the same rows all the while."""
+
+import datetime as dt
+import os
+
+import pytest
+
+from procurement_platform.lake.maintenance.metadata import MARKS, reachable, remove_unreachable
+from procurement_platform.lake.maintenance.orphans import Orphans
+from procurement_platform.lake.maintenance.snapshots import expire_snapshots
+from procurement_platform.platform import Platform
+from procurement_platform.procurement.compaction import PREFIX, compact_dates
+from procurement_platform.procurement.maintenance import PLACES, orphans, retention
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.procurement.reference.pins import remove_unpinned
+from procurement_platform.procurement.stale import stale_day
+from procurement_platform.procurement.tables import NET_DEMAND, ORDER_LINES, TABLES
+from procurement_platform.procurement.versions import roll_back
+from procurement_platform.settings import Settings
+from procurement_platform_tests.procurement.test_cluster_day import DAY, SMALL, in_trino, procurement, published
+
+GRACE = dt.timedelta(days=3)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_every_task_on_the_real_servers(cluster_home: Settings) -> None:
+    far = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    procurement(far, "simulate", str(DAY), *SMALL, "--faults", "typical")
+    for _ in range(4):
+        procurement(far, "run", str(DAY))
+    platform = Platform(cluster_home.model_copy(update={"compact_files": 2}))
+    lake, catalog = platform.lake, platform.catalog
+
+    def seen() -> tuple[object, ...]:
+        return published(lake), {table.name: in_trino(cluster_home, table) for table in TABLES}
+
+    try:
+        before = seen()
+        stray = f"{NET_DEMAND.folder(DAY)}/forgotten/part-0.parquet"
+        lake.write(stray, b"12345")
+        lake.write("reference/markets/0000000000000000.parquet", b"1")
+
+        (line,) = compact_dates(platform, ORDER_LINES, [DAY])
+        run = platform.registry.current(ORDER_LINES.name, DAY)
+        assert run is not None
+        assert run.run_id.startswith(PREFIX)
+        assert len(catalog.files(ORDER_LINES, DAY)) < line.count
+        assert seen() == before
+        assert stale_day(platform, DAY, dt.datetime.now(dt.UTC)) is None
+        roll_back(platform, ORDER_LINES, DAY, run.run_id.removeprefix(PREFIX))
+        roll_back(platform, ORDER_LINES, DAY, run.run_id)
+        assert seen() == before
+
+        with platform.database.transaction() as connection:
+            connection.execute(
+                "UPDATE control.table_runs SET staged_at = staged_at - interval '40 days', committed_at = committed_at - interval '40 days'"
+            )
+        lines = retention(platform)
+        assert sum(line.what.startswith("net_demand ") for line in lines) == 1
+        assert all(line.bytes > 0 for line in lines if line.what.startswith("net_demand "))
+        assert len(platform.registry.history(NET_DEMAND.name, DAY)) == 3
+        assert seen() == before
+
+        list(expire_snapshots(lake, catalog, TABLES, keep=1))
+        assert {len(catalog.load(table).snapshots()) for table in TABLES} == {1}
+        assert seen() == before
+
+        assert [line for line in orphans(platform) if line.count] == []  # nothing is old yet
+        assert lake.exists(stray)
+        now = dt.datetime.now(dt.UTC)
+        sweep = Orphans(platform.database, lake, catalog, DOMAIN, now + 2 * GRACE, GRACE)
+        assert [(line.what, line.count, line.bytes) for line in sweep.sweep(PLACES, sweep.dates(PLACES))] == [
+            (NET_DEMAND.folder(DAY), 1, 5)
+        ]
+        (line,) = remove_unpinned(platform, now)
+        assert (line.what, line.count) == ("reference/markets", 1)
+        gone = list(remove_unreachable(lake, catalog, TABLES, now + 2 * GRACE, GRACE))
+        assert sum(line.count for line in gone) > len(TABLES)
+        for table in TABLES:
+            left = {f"{table.location}/metadata/{name}" for name in lake.files(f"{table.location}/metadata") if name != MARKS}
+            assert left == reachable(lake, catalog, table)
+        assert seen() == before
+
+        procurement(far, "run", str(DAY))
+        assert seen()[0] == before[0]
+        told = procurement(far, "maintain", "--format", "csv")
+        assert "files removed" in told or "snapshots expired" in told
+    finally:
+        platform.close()

@@ -138,6 +138,8 @@ def _unpacked(packed: bytes, codec: str, limit: int, where: str) -> bytes:
         return CODECS[codec](packed, limit)
     except _TooLarge:
         raise InvalidFile(f"unpacks to more than {limit} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)") from None
+    except MemoryError:
+        raise  # the limit's doing, and not the file's
     except Exception as problem:  # each codec has errors of its own
         raise InvalidFile(f"is damaged in {where}: {codec} cannot unpack it; send it again") from problem
 

@@ -155,11 +155,15 @@ def test_many_rows_keep_their_numbers(desk: Desk) -> None:
 
 
 def test_memory_is_bounded(desk: Desk) -> None:
-    """A block that unpacks to more than the process may take ends in a rejection, and the next file is decoded."""
-    content = avro([order(order_id="x" * 300_000_000)], codec="deflate")
+    """A block that unpacks to more than the process may take (512 MiB) ends in a rejection that says so; it never holds more."""
+    idle = desk.decode(avro(MIXED), "avro").peak_memory_mib
+    content = avro([order(order_id="x" * 600_000_000)], codec="deflate")
     outcome = desk.decode(content, "avro", max_block_bytes=2**31)
-    assert outcome.status == "rejected" or outcome.quarantined == 1
-    assert desk.decode(avro(MIXED), "avro").status == "accepted"
+    assert outcome.status == "rejected"
+    assert "memory" in str(outcome.reason)
+    after = desk.decode(avro(MIXED), "avro")
+    assert after.status == "accepted"
+    assert max(outcome.peak_memory_mib, after.peak_memory_mib) < idle + 512
 
 
 def test_tasks_and_outcomes_travel_as_json(desk: Desk) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from procurement_platform.errors import StackUnavailable
 from procurement_platform.project import project_file
@@ -129,6 +130,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# Python knows filters from 3.11.4 on; what they refuse is refused before, too.
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
+def _check_members(archive: str, tar: tarfile.TarFile, folder: Path) -> None:
+    """Raises StackUnavailable where an archive would write outside its folder, or anything but files, folders and links within it."""
+    for member in tar:
+        path = folder / member.name
+        places = [path]
+        if member.issym():
+            places.append(path.parent / member.linkname)
+        elif member.islnk():
+            places.append(folder / member.linkname)
+        elif not (member.isfile() or member.isdir()):
+            raise StackUnavailable(f"{archive} holds {member.name}, which is no file: nothing is used")
+        if not all(Path(os.path.normpath(place)).is_relative_to(folder) for place in places):
+            raise StackUnavailable(f"{archive} would write {member.name} outside its folder: nothing is used")
+
+
 def unpack(archive: Path, folder: Path, keep_plugins: tuple[str, ...] = ()) -> None:
     """Replaces an archive by what is in it, without the one folder that it has at its top.
 
@@ -136,7 +156,8 @@ def unpack(archive: Path, folder: Path, keep_plugins: tuple[str, ...] = ()) -> N
     """
     with tarfile.open(archive) as tar:
         inside = folder / "archive"
-        tar.extractall(inside, filter="data")
+        _check_members(archive.name, tar, inside)
+        tar.extractall(inside, **_FILTER)  # noqa: S202  checked above
     archive.unlink()
     tops = list(inside.iterdir())
     top = tops[0] if len(tops) == 1 and tops[0].is_dir() else inside

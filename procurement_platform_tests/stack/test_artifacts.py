@@ -116,8 +116,10 @@ def test_an_archive_without_a_folder_at_its_top_is_unpacked_too(tmp_path: Path) 
 
 def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    with pytest.raises(tarfile.FilterError):
+    with pytest.raises(StackUnavailable, match="outside its folder"):
         unpack(archive(tmp_path / "t.tar.gz", {"../../out": b"x"}, {}), tmp_path / "in")
+    with pytest.raises(StackUnavailable, match="outside its folder"):
+        unpack(archive(tmp_path / "u.tar.gz", {"top/a": b"x"}, {"top/b": "../../../etc/passwd"}), tmp_path / "in")
     assert not (tmp_path / "out").exists()
 
 

@@ -40,7 +40,8 @@ def decode(decoders: DecoderPool, lake: Lake, tasks: Sequence[DecodeTask], scrat
             landing = _Landing(lake, near, {task.products for task in tasks})
             for batch in batches(tasks, landing.size, NEAR_BYTES):
                 fetched = list(transfers.map(landing.fetch, range(len(batch)), batch))
-                decoded = decoders.run([each.near for each in fetched if each.outcome is None])
+                # To its end: one left halfway keeps the decoding processes from being closed, as long as an error remembers it.
+                decoded = iter(list(decoders.run([each.near for each in fetched if each.outcome is None])))
                 outcomes = [(each, each.outcome or next(decoded)) for each in fetched]
                 yield from transfers.map(landing.land, outcomes)
                 landing.clear()

@@ -57,9 +57,11 @@ class Rpc:
 
     def put(self, path: str, source: IO[bytes]) -> None:
         writer = self._ask(path, lambda client: client.create(path, WriteOptions(overwrite=True, create_parent=True)))
+        close = writer.close
+        writer.close = _forget  # which Python would call for a writer that failed, and wait for ever for a NameNode that is gone
         while data := source.read(CHUNK):
             self._ask(path, partial(_write, writer, data))
-        self._ask(path, lambda _: writer.close())
+        self._ask(path, lambda _: close())
 
     def _ask(self, path: str, question: Callable[[Any], Any]) -> Any:
         """An answer of hdfs-native, which may wait for ever for one that was lost with its NameNode.
@@ -94,6 +96,10 @@ class _Source:
     def read(self, offset: int, length: int) -> bytes:
         read: bytes = self._rpc._ask(self._path, lambda _: self._reader.read_range(offset, length)) if length else b""  # noqa: SLF001
         return read
+
+
+def _forget() -> None:
+    """What becomes of a writer that is given up: a file that was not closed is not there for anybody."""
 
 
 def _status(path: str, found: Any) -> Status:

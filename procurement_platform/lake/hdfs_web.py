@@ -66,7 +66,10 @@ class Web:
         url = f"{self.address}/webhdfs/v1{quote(path)}?{query}"
         answer, data, location = self._request(method, url, None)
         if answer in _HANDED_ON and location:  # to a DataNode, which takes or gives the content
-            answer, data, _ = self._request(method, location, body)
+            try:
+                answer, data, _ = self._request(method, location, body)
+            except http.client.IncompleteRead as problem:  # a DataNode that ends, or finds that its block is damaged
+                raise ConnectionError(f"{path}: only {len(problem.partial):,} bytes of what was asked for came") from problem
         elif body is not None and answer < http.client.BAD_REQUEST:
             raise HdfsError(f"{path}: {self.address} does not say where its content goes (status {answer})")
         if answer >= http.client.BAD_REQUEST:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 
+from procurement_platform.errors import LakeUnavailable
 from procurement_platform.inbox import landing
 from procurement_platform.inbox.landing import batches, decode
 from procurement_platform.inbox.pool import DecoderPool
@@ -146,3 +148,21 @@ def test_the_scratch_of_a_killed_run_goes(desk: Desk, lake: Lake, tmp_path: Path
     left.mkdir(parents=True)
     content = csv_bytes(ROWS)
     assert done(desk.pool, lake, tmp_path, there(lake, desk.task(content, "csv"), content))[0].rows == 50
+
+
+def test_a_lake_that_fails_leaves_decoding_processes_that_can_be_closed(
+    desk: Desk, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = there(lake, desk.task(csv_bytes(ROWS), "csv"), csv_bytes(ROWS))
+
+    def away(self: Lake, local: Path, relative: str) -> None:
+        raise LakeUnavailable(f"{relative}: the lake went away")
+
+    monkeypatch.setattr(Lake, "upload", away)
+    pool = DecoderPool(1, 512)
+    with pytest.raises(LakeUnavailable, match="went away") as remembered:
+        list(decode(pool, lake, [task], tmp_path / "scratch"))
+    closing = threading.Thread(target=pool.close, daemon=True)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive(), f"kept open by {remembered.value!r}"

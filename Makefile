@@ -38,6 +38,11 @@ servers: ## Fetch the programs of the real servers (HDFS, Hive Metastore, Trino,
 test-cluster: servers ## Run the tests of the real servers, which they start (ARGS='-k name' picks some)
 	@$(BIN)/python -m pytest -m cluster $(ARGS)
 
+.PHONY: test-servers
+test-servers: ## Of these tests those of the servers themselves and of a whole day on them
+	@scripts/setup.sh cluster
+	@$(BIN)/python -m pytest -m cluster procurement_platform_tests/stack procurement_platform_tests/procurement/test_cluster_day.py $(ARGS)
+
 .PHONY: lint
 lint: dev ## Check style, formatting and types
 	@$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from hive_metastore.ttypes import (
     StorageDescriptor,
     Table,
 )
+from pyiceberg.exceptions import CommitFailedException
 from thrift.Thrift import TException
 
 from procurement_platform.errors import ConfigurationError, InvalidFile, LakeUnavailable, ProcurementError
@@ -32,6 +33,7 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.raw_columns import RawColumn, added_columns, contract_columns, reading, with_columns
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import Connections
+from procurement_platform.lake.metastore_locks import Holder, locked
 
 Done = Literal["registered", "unregistered", "moved", "renewed", "failed"]
 RAW = "raw"
@@ -40,7 +42,7 @@ _SERDE = "org.apache.hadoop.hive.serde2.avro.AvroSerDe"
 _FORMAT = "org.apache.hadoop.hive.ql.io.avro.AvroContainer{}Format"
 _ALL = -1
 _AT_ONCE = 8  # headers read side by side
-_ROUNDS = 5
+_WAIT_SECONDS = 60.0  # for runs of other days that write theirs
 
 
 @dataclass(frozen=True)
@@ -150,24 +152,27 @@ class RawTables:
     def _register(self, client: Client, feed: Feed, day: dt.date, wanted: _Wanted) -> tuple[str, ...]:
         """Writes a day's partition, and the columns that its files add to the table.
 
-        Runs of other days do the same meanwhile: a table's column without a field in each partition's schema would fail queries of that
-        partition. So partitions get theirs first, and the table is looked at again afterwards.
+        Runs of other days do the same meanwhile, and the metastore takes whatever is written last: they wait for each other. A table's
+        column without a field in each partition's schema would fail queries of that partition: partitions get theirs first.
         """
-        for _ in range(_ROUNDS):
-            table = self._table(client, feed) or self._created(client, feed)
-            known = _columns(feed, table)
-            added = added_columns(known, wanted.schemas)
-            columns = [*known, *added]
-            read = reading(columns, wanted.schemas)
-            if added:
-                _widen(client, table, columns)
-                table.sd.cols = _fields(columns)
-                client.alter_table(self._schema, feed.name, table)
-                _widen(client, table, columns)
-            self._write(client, table, day, wanted, read.schema)
-            if {c.name for c in _columns(feed, client.get_table(self._schema, feed.name))} == {c.name for c in columns}:
+        if self._table(client, feed) is None:
+            self._created(client, feed)
+        try:
+            with locked(self._connections, client, self._schema, feed.name, Holder.here(day, "raw table"), _WAIT_SECONDS):
+                table = client.get_table(self._schema, feed.name)
+                known = _columns(feed, table)
+                added = added_columns(known, wanted.schemas)
+                columns = [*known, *added]
+                read = reading(columns, wanted.schemas)
+                if added:
+                    _widen(client, table, columns)
+                    table.sd.cols = _fields(columns)
+                    client.alter_table(self._schema, feed.name, table)
+                self._write(client, table, day, wanted, read.schema)
                 return read.notes
-        raise ProcurementError(f"{feed.name} {day}: other runs changed the table all the time: procurement repair raw")
+        except CommitFailedException as problem:
+            held = f"{feed.name} {day}: other runs held the table all the time ({problem})"
+            raise ProcurementError(f"{held}: procurement repair raw") from None
 
     def _write(self, client: Client, table: Table, day: dt.date, wanted: _Wanted, schema: str) -> None:
         storage = _storage(table.tableName, table.sd.cols, wanted.location, {_SCHEMA: schema})

@@ -18,8 +18,8 @@ esac
 """
 PASSED = 'test) echo "==== 3 passed in 1.00s (0:00:01) ===="; echo more;;'
 FAILED = 'test) echo "==== 1 failed, 2 passed in 1.00s ===="; exit 2;;'
-CLUSTER_PASSED = 'test-cluster) echo "==== 2 passed, 3 deselected in 9.00s ====";;'
-CLUSTER_FAILED = 'test-cluster) echo "==== 2 errors in 9.00s ===="; exit 2;;'
+CLUSTER_PASSED = 'test-servers) echo "==== 2 passed, 3 deselected in 9.00s ====";;'
+CLUSTER_FAILED = 'test-servers) echo "==== 2 errors in 9.00s ===="; exit 2;;'
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ Ci = Callable[..., tuple[int, list[str], list[str]]]
 
 def test_all_is_run_and_both_summaries_are_the_last_lines(ci: Ci) -> None:
     code, targets, lines = ci(PASSED, CLUSTER_PASSED)
-    assert (code, targets) == (0, ["lint", "test", "servers", "test-cluster"])
+    assert (code, targets) == (0, ["lint", "test", "servers", "test-servers"])
     assert lines[-2:] == ["==== 3 passed in 1.00s (0:00:01) ====", "==== 2 passed, 3 deselected in 9.00s ===="]
 
 
 @pytest.mark.parametrize("cases", [(FAILED, CLUSTER_PASSED), (PASSED, CLUSTER_FAILED), (FAILED, CLUSTER_FAILED)])
 def test_either_that_fails_is_the_exit_code_and_the_other_runs_all_the_same(ci: Ci, cases: tuple[str, ...]) -> None:
     code, targets, lines = ci(*cases)
-    assert (code, targets[1:]) == (2, ["test", "servers", "test-cluster"])
+    assert (code, targets[1:]) == (2, ["test", "servers", "test-servers"])
     assert [line.startswith("====") for line in lines[-2:]] == [True, True]
 
 

@@ -49,9 +49,10 @@ import sys
 from importlib import import_module
 patience, place, number, word, *arguments = sys.argv[1:]
 from procurement_platform.engines.trino import TrinoEngine
-from procurement_platform.lake import metastore
+from procurement_platform.lake import hdfs_rpc, metastore
 from procurement_platform.lake.hdfs import Hdfs
 seconds = float(patience)
+hdfs_rpc.SECONDS = min(seconds, hdfs_rpc.SECONDS)
 TrinoEngine.__init__.__kwdefaults__["patience"] = metastore.PATIENCE_SECONDS = Hdfs.patience = seconds
 metastore.Metastore.__init__.__kwdefaults__["answer_seconds"] = seconds
 if place:

@@ -19,7 +19,10 @@ def clear(lake: Lake, day: dt.date) -> list[str]:
     own = noted(lake, day)
     unchanged = sorted(path for path in own if sha256_if_readable(lake, path) in own[path])
     for path in unchanged:
-        Path(lake.path("inbox", path)).unlink()  # a link, and not what it leads to
+        if lake.local:
+            Path(lake.path("inbox", path)).unlink()  # a link, and not what it leads to
+        else:
+            lake.remove(f"inbox/{path}")
     return unchanged
 
 

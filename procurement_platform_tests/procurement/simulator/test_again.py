@@ -1,11 +1,15 @@
 """A day that is simulated again has the files of the new simulation alone, and so has its ledger."""
 
+from uuid import uuid4
+
 import pyarrow as pa
 import pytest
 
+from procurement_platform.lake.files import Lake
 from procurement_platform.procurement.reference.snapshot import read_tables
 from procurement_platform.procurement.simulator.again import clear, settle
 from procurement_platform.procurement.simulator.simulate import simulate
+from procurement_platform.procurement.simulator.written import note, sha256_of
 from procurement_platform_tests.procurement.shop import DAY, Shop
 
 
@@ -29,6 +33,16 @@ def test_only_unchanged_files_of_the_simulator_are_removed(shop: Shop, reference
     assert own.exists()
     assert not (shop.inbox / report.files[1].path).exists()
     assert clear(shop.platform.lake, DAY) == []
+
+
+def test_of_a_lake_elsewhere_the_simulators_files_make_way_too() -> None:
+    lake = Lake(f"memory://again-{uuid4().hex}")
+    for name in ("DE.csv", "FR.csv"):
+        lake.write(f"inbox/orders/{DAY}/{name}", b"simulated")
+        note(lake, f"orders/{DAY}/{name}", sha256_of(lake, f"inbox/orders/{DAY}/{name}"))
+    lake.write(f"inbox/orders/{DAY}/FR.csv", b"sent by the market itself")
+    assert clear(lake, DAY) == [f"orders/{DAY}/DE.csv"]
+    assert lake.files(f"inbox/orders/{DAY}") == ["FR.csv"]
 
 
 def test_what_a_run_received_is_withdrawn_and_counts_again_when_it_is_written_again(shop: Shop, reference: dict[str, pa.Table]) -> None:

@@ -216,12 +216,18 @@ def _last_words(place: Place, server: Server) -> str:
 
 
 def _ask_all(place: Place) -> None:
-    """A file on HDFS, then one query that all but Kafka take part in; the table is made by the first. Raises StackUnavailable."""
+    """A file on HDFS, a folder the metastore makes there, then one query that all but Kafka take part in. Raises StackUnavailable.
+
+    The metastore keeps its connection to the NameNode: the first folder it makes after that was killed fails ("End of File Exception").
+    """
     deadline = time.monotonic() + SECONDS / 2
     while True:
         try:
             probes.hdfs_writes(place.ports.webhdfs, place.hdfs_user)
             for query in (
+                "DROP SCHEMA IF EXISTS iceberg.stack_asked",
+                "CREATE SCHEMA iceberg.stack_asked",
+                "DROP SCHEMA iceberg.stack_asked",
                 "CREATE SCHEMA IF NOT EXISTS iceberg.stack",
                 "CREATE TABLE IF NOT EXISTS iceberg.stack.ready AS SELECT * FROM tpch.tiny.region",
             ):

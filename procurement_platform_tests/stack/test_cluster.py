@@ -133,11 +133,14 @@ def test_a_killed_server_is_named_and_healed(cluster: Cluster, name: str) -> Non
 
 
 def works(cluster: Cluster) -> None:
-    """Writes to HDFS and to a new topic, with no second try: what `up` returned from is ready."""
+    """Writes to HDFS, by the metastore, too, and to a new topic, with no second try: what `up` returned from is ready."""
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
     assert cluster.webhdfs("PUT", f"/tests/{uuid.uuid4().hex}", "CREATE", b"bytes") == (201, b"")
+    schema = f"iceberg.works_{uuid.uuid4().hex[:8]}"
+    for query in (f"CREATE SCHEMA {schema}", f"DROP SCHEMA {schema}"):
+        cluster.query(query)
     topic = f"t{uuid.uuid4().hex[:8]}"
     client = AdminClient({"bootstrap.servers": cluster.variables["KAFKA_BOOTSTRAP_SERVERS"]})
     client.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)

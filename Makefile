@@ -26,8 +26,8 @@ dev: ## Prepare .venv with what the tests and checks need
 	@scripts/setup.sh dev
 
 .PHONY: test
-test: dev ## Run the tests (ARGS='-k name' picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: dev ## Run the tests, as many side by side as there are processors (ARGS='-k name' picks some)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: servers
 servers: ## Fetch the programs of the real servers (HDFS, Hive Metastore, Trino, PostgreSQL, Kafka): once, 1 GB

@@ -127,6 +127,14 @@ class Settings(BaseSettings):
         7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
     )
     duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
+    cutoff_window_hours: int = Field(
+        24,
+        ge=1,
+        description=(
+            "The sensor for missing files tells of a cut-off that passed within this many hours, once; longer ago (the daemon was off), "
+            "the day's report alone does."
+        ),
+    )
     sensor_seconds: int = Field(30, ge=1, description="How often the sensors look: for late files, missing files, crashes, alerts.")
     late_window_days: int = Field(
         35,
@@ -148,6 +156,11 @@ class Settings(BaseSettings):
     max_quantity: int = Field(1_000_000_000, ge=1, le=100_000_000_000, description="A larger quantity makes its row invalid.")
     max_unit_price: int = Field(100_000_000, ge=1, le=10_000_000_000, description="A larger unit price makes its row invalid.")
     decode_memory_mib: int = Field(768, ge=256, description="Memory one decoding process may take beyond what it holds when idle.")
+    decode_seconds: int = Field(
+        60,
+        ge=1,
+        description="Processor time that decoding one file may take, and a second more for each 250 kB of it: no file keeps a day waiting.",
+    )
     decode_processes: int = Field(2, ge=1, le=64, description="How many files are decoded side by side.")
 
     sql_memory_mib: int = Field(512, ge=64, description="Memory the SQL engine may use before it spills to disk.")

@@ -234,7 +234,8 @@ class _Process:
     def cause(self) -> str:
         """Why a file's process died over it, to be said after the file's name."""
         if self._popen.returncode == -signal.SIGXCPU:
-            return "keeps the decoder busy far longer than its size allows: write it anew, as CSV or plain Avro"
+            remedy = "write it anew, as CSV or plain Avro (PROCUREMENT_DECODE_SECONDS)"
+            return f"keeps the decoder busy far longer than its size allows: {remedy}"
         remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
         return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
 

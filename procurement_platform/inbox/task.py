@@ -22,6 +22,7 @@ class Limits:
     max_quantity: int
     max_unit_price: int
     order_window_days: int
+    decode_seconds: int
 
     @classmethod
     def of(cls, settings: object) -> Self:

@@ -32,8 +32,7 @@ from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 
 MIB = 1024 * 1024
 _PR_SET_PDEATHSIG = 1
-_CPU_SECONDS = 60  # of processor time for any file, and one more for each …
-_CPU_BYTES = 250_000  # … bytes of its size, a tenth of the slowest reader's speed
+_BYTES_A_SECOND = 250_000  # a tenth of the slowest reader's speed
 
 
 def decode(task: DecodeTask) -> DecodeOutcome:
@@ -235,7 +234,7 @@ def _limit_time(task: DecodeTask) -> None:
         size = Path(task.source).stat().st_size
     except OSError:  # a URL, or gone, or not ours to look at: what comes of it is seen when it is read
         size = task.limits.max_file_bytes
-    seconds = int(used.ru_utime + used.ru_stime) + _CPU_SECONDS + size // _CPU_BYTES
+    seconds = int(used.ru_utime + used.ru_stime) + task.limits.decode_seconds + size // _BYTES_A_SECOND
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 

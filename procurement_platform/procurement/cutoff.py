@@ -11,23 +11,23 @@ from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.market_files import Expected, expected
 from procurement_platform.quality.alerts import Finding, fingerprint
 
-LOOK_BACK = dt.timedelta(days=1)  # a cut-off that passed longer ago is the report's to tell
 ONCE = fingerprint("cut-off")  # the same whatever else happens: told once
 Due = tuple[dt.date, str, str, Expected]  # run date, feed, market, and what was expected
 
 
 def due_files(platform: Platform, now: dt.datetime) -> list[Due]:
-    """The files whose cut-off has passed within the last day, in the order of date, feed and market."""
+    """The files whose cut-off has passed within PROCUREMENT_CUTOFF_WINDOW_HOURS, in the order of date, feed and market."""
     found = []
-    day = (now - LOOK_BACK).date() - dt.timedelta(days=2)  # the cut-off is in the morning after, and days begin earlier in the east
+    since = now - dt.timedelta(hours=platform.settings.cutoff_window_hours)
+    day = since.date() - dt.timedelta(days=2)  # the cut-off is in the morning after, and days begin earlier in the east
     while day <= now.date() + dt.timedelta(days=1):
-        found += [(day, each.feed, each.market, each) for each in expected(platform, day) if now - LOOK_BACK < each.due <= now]
+        found += [(day, each.feed, each.market, each) for each in expected(platform, day) if since < each.due <= now]
         day += dt.timedelta(days=1)
     return sorted(found, key=lambda due: due[:3])
 
 
 def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence[Finding]]:
-    """Per run date, whether each file that was due within the last day is there: accepted, or in the inbox to be taken."""
+    """Per run date, whether each file that was due within that time is there: accepted, or in the inbox to be taken."""
     found: dict[dt.date, list[Finding]] = {}
     for day, files in groupby(due_files(platform, now), key=lambda due: due[0]):
         accepted, rejected = _sent(platform, day)

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,8 @@ class Desk:
         source = self.root / "inbox" / f"{name}.{form}"
         source.parent.mkdir(exist_ok=True)
         source.write_bytes(content)
-        limits = replace(
-            Limits.of(Settings(_env_file=None)), **{key: changes.pop(key) for key in list(changes) if key.startswith(("max", "order_w"))}
-        )
+        own_limits = {key: changes.pop(key) for key in list(changes) if key in {each.name for each in fields(Limits)}}
+        limits = replace(Limits.of(Settings(_env_file=None)), **own_limits)
         made = DecodeTask(
             feed=feed.name,
             run_date=DAY,

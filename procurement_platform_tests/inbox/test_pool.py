@@ -205,6 +205,15 @@ def test_a_file_that_takes_its_process_down_is_rejected(own: Desk, how: signal.S
         assert not [name for name in own.left_behind() if name.endswith(".tmp")]
 
 
+def test_a_file_that_keeps_the_decoder_turning_is_ended_by_the_setting(own: Desk) -> None:
+    tasks = [own.task(slow(), "avro", name="DE__slow", decode_seconds=1), own.task(avro(ROWS), "avro", name="DE__fine")]
+    with own.pool as pool:
+        outcomes = list(pool.run(tasks))
+    assert [outcome.status for outcome in outcomes] == ["rejected", "accepted"]
+    assert "longer than its size allows" in str(outcomes[0].reason)
+    assert "PROCUREMENT_DECODE_SECONDS" in str(outcomes[0].reason)
+
+
 def test_names_that_differ_in_a_blank_do_not_meet(own: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their safe names are one; the files are large enough to be decoded side by side."""
     monkeypatch.setattr("procurement_platform.inbox.pool._KEPT_MIB", 10_000)  # the processes are counted afterwards

@@ -4,9 +4,11 @@ import datetime as dt
 
 from pydantic import SecretStr
 
+from procurement_platform.platform import Platform
 from procurement_platform.procurement.cutoff import at_cutoff, due_files
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.quality.alerts import Alerts
+from procurement_platform.settings import Settings
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
 # Cut-offs are at 06:00 the next day, market time: JP 21:00 UTC the same day, DE 05:00, GB 06:00 UTC the next.
@@ -69,7 +71,12 @@ def test_a_market_that_is_not_expected_is_not_missed(shop: Shop) -> None:
 
 
 def test_cutoffs_that_passed_long_ago_are_the_reports_to_tell(shop: Shop) -> None:
-    assert missing(shop, GB + dt.timedelta(hours=25)) == []
+    later = GB + dt.timedelta(hours=25)
+    assert missing(shop, later) == []
+    longer = Settings(_env_file=None, cutoff_window_hours=26)
+    patient = Platform(longer)
+    assert {market for day, _, market, _ in due_files(patient, later) if day == DAY} == {"GB"}
+    patient.close()
 
 
 def test_each_missing_file_is_told_once_also_when_others_follow(shop: Shop) -> None:

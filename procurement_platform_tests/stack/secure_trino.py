@@ -101,7 +101,7 @@ def secure_trino(session_cluster: Cluster, tmp_path_factory: pytest.TempPathFact
     }
     (folder / "config.properties").write_text("".join(f"{name}={value}\n" for name, value in config.items()))
     mark, log = folder / "mark", folder / "trino.log"
-    start(mark, log, _command(session_cluster, folder / "config.properties"), {}, folder)
+    start(mark, log, _command(session_cluster, folder / "config.properties"), {"LC_ALL": "C.UTF-8"}, folder)
     found = SecureTrino(https, plain, trusted)
     try:
         with suppress(AssertionError):

@@ -31,13 +31,16 @@ from procurement_platform.stack.servers import OPTIONAL, SERVERS
 GIVEN = os.environ.get("PROCUREMENT_TEST_STACK")  # read now: tests see no PROCUREMENT_* from outside
 GIVEN_PORTS = os.environ.get("PROCUREMENT_STACK_PORTS")
 DEADLINE = 60.0
+_handed_out: set[int] = set()  # a server that is asked for later finds its port free
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports below those that the system gives to clients, so that no connection takes one before its server does."""
+    """Ports below those that the system gives to clients, so that no connection takes one before its server does; none twice."""
     found: list[int] = []
     with ExitStack() as taken:
         for port in range(20000 + os.getpid() % 500 * 20, 32000):  # two sessions at once begin at different ones
+            if port in _handed_out:
+                continue
             probe = taken.enter_context(socket.socket())
             try:
                 probe.bind((HOST, port))
@@ -45,6 +48,7 @@ def free_ports(count: int) -> list[int]:
                 continue
             found.append(port)
             if len(found) == count:
+                _handed_out.update(found)
                 return found
     raise AssertionError("no free ports")
 

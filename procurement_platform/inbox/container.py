@@ -5,6 +5,7 @@ Readers trust the sizes a file declares and unpack blocks without bound; this on
 """
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ def _unpacked(packed: bytes, codec: str, limit: int, where: str) -> bytes:
         raise InvalidFile(f"unpacks to more than {limit} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)") from None
     except MemoryError:
         raise  # the limit's doing, and not the file's
+    except ModuleNotFoundError as problem:  # bz2, lzma and zstd are left out of a Python that is compiled where their libraries are missing
+        raise OSError(f"{sys.executable} was compiled without {codec} ({problem}); make setup with another Python") from problem
     except Exception as problem:  # each codec has errors of its own
         raise InvalidFile(f"is damaged in {where}: {codec} cannot unpack it; send it again") from problem
 
@@ -238,7 +241,10 @@ def _snappy(packed: bytes, limit: int) -> bytes:
 
 
 def _zstandard(packed: bytes, limit: int) -> bytes:
-    from backports import zstd
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
 
     return _bounded(zstd.ZstdDecompressor(), packed, limit)
 

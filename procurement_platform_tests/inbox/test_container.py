@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 
 import fastavro
 import pytest
@@ -78,6 +79,14 @@ def test_a_block_unpacks_to_the_limit_and_no_further(codec: str) -> None:
     assert [block.rows for block in read(content, Bounds(1, 5000, 5000, 5000))] == [5000]
     with pytest.raises(InvalidFile, match="MAX_BLOCK_BYTES"):
         read(content, Bounds(1, 4999, 10**6, 10**6))
+
+
+@pytest.mark.parametrize(("codec", "module"), [("bzip2", "bz2"), ("xz", "lzma")])
+def test_a_python_without_a_codec_is_not_the_files_fault(codec: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = written([0] * 10, codec)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(OSError, match=f"compiled without {codec} .*; make setup with another Python"):
+        read(content)
 
 
 def test_all_blocks_together_have_limits() -> None:

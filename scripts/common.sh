@@ -4,21 +4,21 @@
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' >/dev/null 2>&1; }
 
 # $PYTHON where it is given, else the newest on PATH that the project supports. A name may be there and not run (pyenv's shims), so each is tried.
 find_python() {
   local name
   if [ -n "${PYTHON:-}" ]; then
-    fits "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.11, 3.12 or 3.13"
+    fits "$PYTHON" || die "PYTHON=$PYTHON is not Python 3.11 to 3.14"
     PYTHON_BIN=$PYTHON
     return
   fi
-  for name in python3.13 python3.12 python3.11 python3; do
+  for name in python3.14 python3.13 python3.12 python3.11 python3; do
     if fits "$name"; then PYTHON_BIN=$name; return; fi
   done
-  die "Python 3.11, 3.12 or 3.13 is needed; python3 here is $(python3 --version 2>/dev/null || echo 'not installed')." \
-    "Install one (Debian, Ubuntu: apt install python3.11; Fedora: dnf install python3.12), or name one: make setup PYTHON=/path/to/python3.12"
+  die "Python 3.11 to 3.14 is needed; python3 here is $(python3 --version 2>/dev/null || echo 'not installed')." \
+    "Install one (Debian, Ubuntu: apt install python3, or python3.11 where that is too old; Fedora: dnf install python3.13), or name one: make setup PYTHON=/path/to/python3.13"
 }
 
 # Old releases know neither --require-hashes on `pip sync` nor build constraints.

@@ -70,10 +70,8 @@ def software() -> Iterator[Finding]:
     """The versions of Python and of the packages that do the work."""
     from importlib.metadata import PackageNotFoundError, version
 
-    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    yield Finding(
-        "python", "ok" if fits else "wrong", machine.python_version(), "" if fits else "use Python 3.11, 3.12 or 3.13: make setup"
-    )
+    fits = (3, 11) <= sys.version_info[:2] < (3, 15)
+    yield Finding("python", "ok" if fits else "wrong", machine.python_version(), "" if fits else "use Python 3.11 to 3.14: make setup")
     for name in ("procurement-platform", *PACKAGES):
         try:
             yield Finding(name, "ok", version(name))

@@ -42,24 +42,26 @@ def fake_python(folder: Path, name: str, version: str) -> None:
         ({"python3": "3.9", "python3.12": "3.12"}, "python3.12"),
         ({"python3": "3.11", "python3.11": "3.11", "python3.13": "3.13"}, "python3.13"),
         ({"python3": "3.12", "python3.13": "absent"}, "python3"),
-        ({"python3": "3.14", "python3.11": "3.11"}, "python3.11"),
+        ({"python3": "3.14", "python3.13": "3.13", "python3.14": "3.14"}, "python3.14"),
+        ({"python3": "3.15", "python3.11": "3.11"}, "python3.11"),
     ],
 )
 def test_the_newest_python_that_fits_is_taken(tmp_path: Path, there: dict[str, str], found: str) -> None:
-    for name in ("python3.13", "python3.12", "python3.11", "python3"):
+    for name in ("python3.14", "python3.13", "python3.12", "python3.11", "python3"):
         fake_python(tmp_path, name, there.get(name, "absent"))
     done = bash('. scripts/common.sh; find_python; echo "$PYTHON_BIN"', environment={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert (done.stdout, done.stderr, done.returncode) == (f"{found}\n", "", 0)
 
 
-def test_a_python_that_is_too_old_is_one_clear_line(tmp_path: Path) -> None:
-    for name in ("python3.13", "python3.12", "python3.11"):
+@pytest.mark.parametrize("there", ["3.9", "3.15"])
+def test_a_python_that_is_too_old_or_too_new_is_one_clear_line(tmp_path: Path, there: str) -> None:
+    for name in ("python3.14", "python3.13", "python3.12", "python3.11"):
         fake_python(tmp_path, name, "absent")
-    fake_python(tmp_path, "python3", "3.9")
+    fake_python(tmp_path, "python3", there)
     done = bash(". scripts/common.sh; find_python", environment={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "Python 3.11, 3.12 or 3.13 is needed; python3 here is Python 3.9.0" in line
+    assert f"Python 3.11 to 3.14 is needed; python3 here is Python {there}.0" in line
     assert "PYTHON=" in line
 
 
@@ -67,7 +69,7 @@ def test_a_python_that_was_asked_for_and_does_not_fit_is_refused(tmp_path: Path)
     fake_python(tmp_path, "mine", "3.10")
     done = bash(". scripts/common.sh; find_python", environment={"PATH": "/usr/bin:/bin", "PYTHON": str(tmp_path / "mine")})
     assert done.returncode == 1
-    assert "is not Python 3.11, 3.12 or 3.13" in done.stderr
+    assert "is not Python 3.11 to 3.14" in done.stderr
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-# Shared by setup.sh and lock.sh: a Python that fits, a uv (the pinned one goes into .tools where there is none), the activate script.
+# Shared by setup.sh and lock.sh: a Python that fits, a uv (the pinned one goes into .tools where there is none), its cache, the activate script.
 # Sourced from the checkout's root. Sets PYTHON_BIN and UV_BIN.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -45,8 +45,19 @@ find_uv() {
     UV_BIN=.tools/bin/uv
   else
     die "$PYTHON_BIN can make no virtual environment and has no pip, and uv is neither on PATH nor could it be downloaded." \
-      "Install one of them (Debian, Ubuntu: apt install python3-venv; Fedora: dnf install python3-pip; openSUSE: zypper install python3-pip) and repeat."
+      "Install one of them (Debian, Ubuntu: apt install $("$PYTHON_BIN" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); Fedora: dnf install python3-pip; openSUSE: zypper install python3-pip) and repeat."
   fi
+}
+
+# uv keeps what it downloads in the user's cache folder. A user who has none to write to (a container's user is often a bare number) gets one in .tools.
+find_cache() {
+  local cache
+  cache=$("$UV_BIN" cache dir 2>/dev/null) || cache=
+  case $cache in
+    /*) if mkdir -p -- "$cache" 2>/dev/null && [ -w "$cache" ]; then return; fi ;;
+    *) if [ -n "${UV_CACHE_DIR:-}" ]; then return; fi ;; # relative without being asked for: uv knows no home at all
+  esac
+  export UV_CACHE_DIR=$PWD/.tools/cache
 }
 
 # `source .venv/bin/activate` also sets what Dagster's own commands need, and `deactivate` puts it back.

@@ -5,6 +5,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
 find_python
 find_uv
+find_cache
 
 compile() {
   "$UV_BIN" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url "$@"

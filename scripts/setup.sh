@@ -41,6 +41,7 @@ else
   find_python
 fi
 find_uv
+find_cache
 export UV_PYTHON_DOWNLOADS=never
 if [ "$PYTHON_BIN" != $venv/bin/python ]; then
   say "creating $venv with $("$PYTHON_BIN" --version)"

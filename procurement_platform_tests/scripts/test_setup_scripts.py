@@ -72,6 +72,32 @@ def test_a_python_that_was_asked_for_and_does_not_fit_is_refused(tmp_path: Path)
     assert "is not Python 3.11 to 3.14" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("said", "asked_for", "used"),
+    [
+        ("{tmp}/home/.cache/uv", None, ""),  # uv's own choice is left alone
+        ("{tmp}/a file/.cache/uv", None, "{tmp}/checkout/.tools/cache"),  # a home that nobody can write to
+        (".uv_cache", None, "{tmp}/checkout/.tools/cache"),  # no home at all
+        ("mine", "mine", "mine"),
+        ("", None, "{tmp}/checkout/.tools/cache"),  # uv failed
+    ],
+)
+def test_uv_has_a_cache_also_for_a_user_without_a_home(tmp_path: Path, said: str, asked_for: str | None, used: str) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "checkout").mkdir()
+    said, used = (text.format(tmp=tmp_path) for text in (said, used))
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/bash\n[ "$*" = "cache dir" ] && [ -n "{said}" ] && echo "{said}"\n')
+    uv.chmod(0o755)
+    done = bash(
+        '. "$1/scripts/common.sh"; UV_BIN=$2; find_cache; echo "${UV_CACHE_DIR:-}"',
+        *(str(CHECKOUT), str(uv)),
+        environment={"PATH": "/usr/bin:/bin", **({"UV_CACHE_DIR": asked_for} if asked_for else {})},
+        cwd=tmp_path / "checkout",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (f"{used}\n", "", 0)
+
+
 @pytest.fixture
 def environment_folder(tmp_path: Path) -> Path:
     """A virtual environment, in a folder with a space, whose activate script was extended; its Python sees this one's packages."""

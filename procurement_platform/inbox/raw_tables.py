@@ -33,7 +33,7 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.raw_columns import RawColumn, added_columns, contract_columns, reading, with_columns
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import Connections
-from procurement_platform.lake.metastore_locks import Holder, locked
+from procurement_platform.lake.metastore_locks import Holder, TableHeld, locked
 
 Done = Literal["registered", "unregistered", "moved", "renewed", "failed"]
 RAW = "raw"
@@ -170,7 +170,7 @@ class RawTables:
                     client.alter_table(self._schema, feed.name, table)
                 self._write(client, table, day, wanted, read.schema)
                 return read.notes
-        except CommitFailedException as problem:
+        except (CommitFailedException, TableHeld) as problem:
             held = f"{feed.name} {day}: other runs held the table all the time ({problem})"
             raise ProcurementError(f"{held}: procurement repair raw") from None
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InputGone, LakeUnavailable, UnknownOutcome
-from procurement_platform.lake.committing import committing
+from procurement_platform.lake.committing import COMMITTING, committing, unguarded
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
+from procurement_platform.retry import retried
 
 if TYPE_CHECKING:  # PyIceberg takes half a second to import, which commands that only read do without
     from pyiceberg.catalog import MetastoreCatalog
@@ -33,11 +34,10 @@ PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
     "commit.manifest.target-size-bytes": "32768",
-    "commit.retry.num-retries": "20",  # many days may be committed side by side
-    "commit.retry.max-wait-ms": "2000",
-    "commit.retry.total-timeout-ms": "300000",
+    "commit.retry.num-retries": "0",  # PyIceberg would add to rows that it did not see: `replace` begins anew
 }
 EXPIRE_EVERY, KEEP_SNAPSHOTS = 10, 10
+COMMIT_SECONDS = 300.0  # for commits that overtake: many days may be committed side by side
 
 
 Opened = Callable[[Lake, str], "MetastoreCatalog"]
@@ -47,10 +47,10 @@ def in_database(uri: str) -> Opened:
     """Opens the catalog that PostgreSQL keeps; `uri` as SQLAlchemy takes it."""
 
     def opened(lake: Lake, namespace: str) -> "MetastoreCatalog":
-        from pyiceberg.catalog.sql import SqlCatalog
+        from procurement_platform.lake.database_catalog import DatabaseCatalog
 
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
-        catalog = SqlCatalog(namespace, uri=uri, warehouse=lake.location, echo="false", pool_pre_ping="true")
+        catalog = DatabaseCatalog(namespace, uri=uri, warehouse=lake.location, echo="false", pool_pre_ping="true")
         catalog.create_namespace_if_not_exists(namespace)
         return catalog
 
@@ -108,47 +108,68 @@ class TableCatalog:
                 raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")
         return paths
 
-    def replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str], *, holder: str = "") -> int | None:
+    def replace(
+        self,
+        table: Table,
+        run_date: dt.date,
+        files: Sequence[str],
+        summary: Mapping[str, str],
+        *,
+        holder: str = "",
+        guard: Callable[[], None] = unguarded,
+    ) -> int | None:
         """Replaces a run date's files by `files` (absolute paths; none: the date becomes empty) in one transaction.
 
-        The caller has the day's lock: what another commit of the day left locked is taken from it. `summary` is kept in the snapshot;
-        `holder` is what others are told who wait for the table meanwhile. Returns the snapshot's id; None where there was nothing
-        before and is nothing now.
+        The caller has the day's lock: what another commit of the day left locked is taken from it. `guard` raises where the lock is gone:
+        it is asked at each attempt, right before the change is made. A commit that another one overtook begins anew, with the state that
+        is there then. `summary` is kept in the snapshot; `holder` is what others are told who wait for the table meanwhile. Returns the
+        snapshot's id; None where there was nothing before and is nothing now.
 
         Raises:
+            LockLost: from `guard`; nothing was committed.
             UnknownOutcome: the catalog did not say whether the commit took place.
             LakeUnavailable: it did not take place: the catalog is away, or others commit to the table all the time.
         """
-        with committing(run_date, holder):
-            return self._replace(table, run_date, files, summary)
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
 
-    def _replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> int | None:
-        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+        overtaken = (CommitFailedException, ValidationException)
+        with committing(run_date, holder, guard):
+            try:
+                made = retried(
+                    lambda: self._replace(table, run_date, files, summary),
+                    lambda problem: isinstance(problem, overtaken),
+                    seconds=COMMIT_SECONDS,
+                    longest=2.0,
+                )
+            except CommitStateUnknownException as problem:
+                raise UnknownOutcome(
+                    f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; "
+                    "look at the table, then run the day again"
+                ) from problem
+            except overtaken as problem:
+                raise LakeUnavailable(f"{table.name} {run_date} was not committed ({problem}): run the day again") from problem
+            if made is not None and len(made.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:
+                self._expire(table)
+        snapshot = made.current_snapshot() if made is not None else None
+        return snapshot.snapshot_id if snapshot else None
+
+    def _replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> "IcebergTable | None":
+        """One attempt; the table as it is then, None where there is nothing to be done."""
         from pyiceberg.expressions import EqualTo
 
+        COMMITTING.get().guard()
         iceberg = self.load(table)
         condition = EqualTo(term="run_date", value=run_date.isoformat())
         before = any(True for _ in iceberg.scan(row_filter=condition).plan_files())
         if not before and not files:
             return None
-        try:
-            with warnings.catch_warnings(), _transaction()(iceberg) as transaction:
-                warnings.simplefilter("ignore")
-                if before:
-                    transaction.delete(condition, snapshot_properties=dict(summary))
-                if files:
-                    transaction.add_files([self._url(f) for f in files], snapshot_properties=dict(summary), check_duplicate_files=False)
-        except CommitStateUnknownException as problem:
-            raise UnknownOutcome(
-                f"whether {table.name} {run_date} was committed is not known ({problem}): its files stay; "
-                "look at the table, then run the day again"
-            ) from problem
-        except CommitFailedException as problem:
-            raise LakeUnavailable(f"{table.name} {run_date} was not committed ({problem}): run the day again") from problem
-        snapshot = iceberg.current_snapshot()
-        if len(iceberg.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:
-            self._expire(table)
-        return snapshot.snapshot_id if snapshot else None
+        with warnings.catch_warnings(), _transaction()(iceberg) as transaction:
+            warnings.simplefilter("ignore")
+            if before:
+                transaction.delete(condition, snapshot_properties=dict(summary))
+            if files:
+                transaction.add_files([self._url(f) for f in files], snapshot_properties=dict(summary), check_duplicate_files=False)
+        return iceberg
 
     def close(self) -> None:
         """Closes the catalog's connections. The object may be used again."""

@@ -5,6 +5,7 @@ takes away a lock whose holder is gone (`metastore_locks`), and reads and writes
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 from hive_metastore.ThriftHiveMetastore import Client
@@ -70,14 +71,17 @@ class Metastore(HiveCatalog):
         """One change of a table's state, made while its lock is held.
 
         Raises:
-            CommitFailedException: the change was not made; PyIceberg tries again on the table's newest state.
+            CommitFailedException: the change was not made; another attempt begins with the table's newest state.
+            LakeUnavailable: it was not made: others held the table all the time.
+            LockLost: it was not made: the day is not this commit's any more.
             CommitStateUnknownException: the metastore was told to make it, and did not say whether it did.
         """
         database, name = self.identifier_to_database_and_table(table.name(), NoSuchTableError)
         committing = COMMITTING.get()
         holder = Holder.here(committing.run_date, committing.holder)
+        held = partial(locked, self._connections, guard=committing.guard)
         try:
-            with self._connections as client, locked(self._connections, client, database, name, holder, LOCK_SECONDS) as lock:
+            with self._connections as client, held(client, database, name, holder, LOCK_SECONDS) as lock:
                 found = self._get_hive_table(client, database, name)
                 current = self._convert_hive_into_iceberg(found)
                 staged = self._update_and_stage_table(current, table.name(), requirements, updates)
@@ -101,6 +105,7 @@ class Metastore(HiveCatalog):
         # Metastores that know the expectation (HIVE-26882) refuse the change where another was made meanwhile; 3.1.3 does not read it.
         context = {DO_NOT_UPDATE_STATS: "true", "expected_parameter_key": METADATA_LOCATION, "expected_parameter_value": before}
         lock.check()
+        COMMITTING.get().guard()
         try:
             client.alter_table_with_environment_context(table.dbName, table.tableName, table, EnvironmentContext(properties=context))
         except TTransportException as problem:

@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from pyiceberg.exceptions import CommitFailedException
 from thrift.Thrift import TException
 
 from procurement_platform.errors import LakeUnavailable
+from procurement_platform.lake.committing import unguarded
 from procurement_platform.lake.metastore_client import Connections
 
 _MARK, _NO_DATE = "procurement-platform", "-"
@@ -85,23 +86,34 @@ class TableLock:
     table: str
 
     def check(self) -> None:
-        try:
-            state = self.client.check_lock(CheckLockRequest(lockid=self.lock_id)).state
-        except NoSuchLockException:
-            state = None
-        if state != LockState.ACQUIRED:
+        if _state(self.client, self.lock_id) != LockState.ACQUIRED:
             raise CommitFailedException(f"the metastore's lock of {self.table} was lost")
 
 
+class TableHeld(LakeUnavailable):
+    """Others held a table's lock all the time. Nothing was committed."""
+
+
 @contextmanager
-def locked(connections: Connections, client: Client, database: str, table: str, holder: Holder, seconds: float) -> Iterator[TableLock]:
+def locked(
+    connections: Connections,
+    client: Client,
+    database: str,
+    table: str,
+    holder: Holder,
+    seconds: float,
+    *,
+    guard: Callable[[], None] = unguarded,
+) -> Iterator[TableLock]:
     """Holds a table's lock, waiting up to `seconds` for those who commit to it meanwhile.
 
-    Locks of the same run date are taken away: who commits a day has its day lock, so whoever left them is gone. So are those whose
-    process is known to be gone.
+    Locks of the same run date are taken away: who commits a day has its day lock, so whoever left them is gone; `guard` raises where it
+    was lost. So are those whose process is known to be gone.
 
     Raises:
-        CommitFailedException: others held it all the time. Nothing was committed.
+        TableHeld: others held it all the time.
+        LockLost: from `guard`.
+        CommitFailedException: it was taken away while it was waited for.
     """
     component = LockComponent(level=LockLevel.TABLE, type=LockType.EXCLUSIVE, dbname=database, tablename=table, isTransactional=True)
     request = LockRequest(component=[component], user=_MARK, hostname=holder.host, agentInfo=str(holder))
@@ -109,36 +121,49 @@ def locked(connections: Connections, client: Client, database: str, table: str, 
     clean = False
     try:
         if answer.state != LockState.ACQUIRED:
-            _wait(client, answer.lockid, database, table, holder, seconds)
+            _wait(client, answer.lockid, database, table, holder, seconds, guard)
         yield TableLock(client, answer.lockid, f"{database}.{table}")
         clean = True
     finally:
         _unlock(connections, client if clean else None, answer.lockid)
 
 
-def _wait(client: Client, lock_id: int, database: str, table: str, holder: Holder, seconds: float) -> None:
+def _wait(client: Client, lock_id: int, database: str, table: str, holder: Holder, seconds: float, guard: Callable[[], None]) -> None:
     deadline, pause = time.monotonic() + seconds, _FIRST
     while True:
-        others = _release_left(client, lock_id, database, table, holder)
-        state = client.check_lock(CheckLockRequest(lockid=lock_id)).state
+        others = _release_left(client, lock_id, database, table, holder, guard)
+        state = _state(client, lock_id)
         if state == LockState.ACQUIRED:
             return
-        if state != LockState.WAITING or time.monotonic() > deadline:
+        if state != LockState.WAITING:
+            raise CommitFailedException(f"the metastore's lock of {database}.{table} was lost while it was waited for")
+        if time.monotonic() > deadline:
+            what = f"{table} {holder.run_date} was not committed" if holder.run_date else f"{table} was not changed"
             held = "; ".join(others) or "others"
-            raise CommitFailedException(f"the metastore's lock of {database}.{table} is held by {held}")
+            raise TableHeld(f"{what}: the metastore's lock of {database}.{table} is held by {held}: wait for them, then run again")
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
         pause = min(pause * 2, _LONGEST)
 
 
-def _release_left(client: Client, lock_id: int, database: str, table: str, holder: Holder) -> list[str]:
+def _state(client: Client, lock_id: int) -> int | None:
+    """What became of a lock; None: it is not there any more."""
+    try:
+        return int(client.check_lock(CheckLockRequest(lockid=lock_id)).state)
+    except NoSuchLockException:
+        return None
+
+
+def _release_left(client: Client, lock_id: int, database: str, table: str, holder: Holder, guard: Callable[[], None]) -> list[str]:
     """Takes away the locks whose holders are gone; returns whose they are that stay."""
     stay = []
     for each in client.show_locks(ShowLocksRequest(dbname=database, tablename=table)).locks or []:
         if each.lockid == lock_id:
             continue
         other = Holder.read(each.agentInfo or "")
-        left = other is not None and ((holder.run_date is not None and other.run_date == holder.run_date) or other.is_gone)
-        if left:
+        ours = other is not None and holder.run_date is not None and other.run_date == holder.run_date
+        if ours:
+            guard()
+        if ours or (other is not None and other.is_gone):
             _log.warning("the lock %s of %s.%s, left by %s, is taken away", each.lockid, database, table, each.agentInfo)
             with suppress(NoSuchLockException):  # another was first
                 client.unlock(UnlockRequest(lockid=each.lockid))

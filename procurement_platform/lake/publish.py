@@ -64,14 +64,15 @@ class Publisher:
 
         Raises:
             PromiseBroken: a file does not have the table's schema, its run date or its required values; nothing is committed.
-            LockLost: from `guard`; nothing is committed.
+            LockLost: from `guard`; nothing is committed, or another run has the day since.
             UnknownOutcome: the catalog did not answer.
         """
         rows, filled = check_files(self.lake, table, run_date, files)
         digest = content or content_hash(self.lake, filled)
         self.lake.sync(filled)
+        summary = {"procurement.run-id": run_id, "procurement.content": digest}
+        snapshot = self.catalog.replace(table, run_date, filled, summary, guard=guard)
         guard()
-        snapshot = self.catalog.replace(table, run_date, filled, {"procurement.run-id": run_id, "procurement.content": digest})
         self.registry.commit(table.name, run_date, run_id, rows=rows, content_hash=digest, inputs=inputs, snapshot_id=snapshot)
         folder = table.folder(run_date) if not table.feeds else table.location
         return Published(table, run_date, run_id, folder, tuple(filled), rows, digest)

@@ -10,13 +10,17 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 from procurement_platform.database.connect import Database
+from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, PROPERTIES, TableCatalog, iceberg_schema
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher
 from procurement_platform.procurement.tables import TABLES
 from procurement_platform_tests.lake.parts import PARTS, Stage
+from procurement_platform_tests.lake.test_lock_lost import hold
 
 FIRST = dt.date(2025, 1, 1)
 
@@ -103,6 +107,35 @@ def test_days_committed_side_by_side_all_land(publisher: Publisher, stage: Stage
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(commit, days))
+    assert len(publisher.catalog.files(PARTS, days[0], days[-1])) == 6
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first rows", "rows to be replaced"])
+def test_a_slow_commit_lands_also_when_the_snapshot_that_it_began_with_is_gone(
+    publisher: Publisher, stage: Stage, lake: Lake, database: Database, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    monkeypatch.setattr(catalogs, "KEEP_SNAPSHOTS", 2)
+    monkeypatch.setattr(catalogs, "EXPIRE_EVERY", 2)
+    days = [FIRST + dt.timedelta(days=n) for n in range(6)]
+    publisher.catalog.replace(PARTS, days[1], stage(days[1], "run-0", ["old"]), {})
+    if not first:
+        publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-0", ["old"]), {})
+    files, quick = stage(FIRST, "run-1", ["new"]), {day: stage(day, "run-1", ["bolt"]) for day in days[1:]}
+    began = publisher.catalog.load(PARTS).current_snapshot()
+    there, go_on = hold(monkeypatch, "before", SqlCatalog, "commit_table")
+    slow = TableCatalog(lake, database.sqlalchemy_url)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(slow.replace, PARTS, FIRST, files, {})
+        try:
+            assert there.wait(60)
+            for day in days[1:]:
+                publisher.catalog.replace(PARTS, day, quick[day], {})
+            assert began not in publisher.catalog.load(PARTS).snapshots(), "else this shows nothing"
+        finally:
+            go_on.set()
+        late.result(60)
+    slow.close()
+    assert publisher.catalog.files(PARTS, FIRST) == files
     assert len(publisher.catalog.files(PARTS, days[0], days[-1])) == 6
 
 

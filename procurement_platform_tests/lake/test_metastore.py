@@ -236,7 +236,6 @@ def test_the_lock_of_another_days_commit_is_waited_for_and_left_alone(place: Pla
 def test_who_holds_a_table_all_the_time_is_named_and_nothing_is_committed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = place.catalog()
     monkeypatch.setattr(metastore, "LOCK_SECONDS", 0.2)
-    monkeypatch.setattr(catalogs, "PROPERTIES", {**catalogs.PROPERTIES, "commit.retry.num-retries": "1"})
     catalog.load(PARTS)
     place.lock(Holder.here(SECOND, "a long commit"))
     with pytest.raises(LakeUnavailable, match=r"2025-01-01 was not committed.*a long commit"):

@@ -60,6 +60,24 @@ def test_of_two_runs_of_a_day_the_second_is_told_who_has_it(far: Far) -> None:
     far.finish(first, state)
 
 
+@pytest.mark.parametrize("first_rows", [True, False], ids=["the date's first rows", "rows to be replaced"])
+def test_a_run_that_loses_its_day_within_a_commit_adds_nothing_to_the_next_run_s_rows(far: Far, first_rows: bool) -> None:
+    state = far.send()
+    if first_rows:
+        far.platform.catalog.replace(NET_DEMAND, DAY, [], {})
+    first = far.start(LOCKED, word=".net_demand'")
+    first.wait_held()
+    far.cluster.kill("postgres")
+    far.cluster.up()
+    far.heal(state)  # it has taken the lock that the first held
+    before = far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)
+    first.go_on()
+    far.fail(first, f"the lock of procurement {DAY} was lost")
+    assert (far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)) == before
+    assert far.in_pyiceberg(NET_DEMAND) == far.in_trino(NET_DEMAND) == far.rows[state][NET_DEMAND.name]
+    assert locks(far) == []
+
+
 def test_a_run_that_lost_its_day_with_postgresql_commits_nothing_afterwards(far: Far) -> None:
     state = far.send()
     first = far.start(COMMIT, word="name='net_demand'")

@@ -94,6 +94,14 @@ class TableCatalog:
         Raises:
             InputGone: the table names a file that is not there.
         """
+        paths = self.named(table, first, last)
+        for path in paths:
+            if not self._lake.fs.exists(path):
+                raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")
+        return paths
+
+    def named(self, table: Table, first: dt.date, last: dt.date | None = None) -> list[str]:
+        """As `files`, whether they are there or not."""
         from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
 
         condition = (
@@ -102,11 +110,7 @@ class TableCatalog:
             else And(GreaterThanOrEqual(term="run_date", value=first.isoformat()), LessThanOrEqual(term="run_date", value=last.isoformat()))
         )
         tasks = self.load(table).scan(row_filter=condition).plan_files()
-        paths = sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
-        for path in paths:
-            if not self._lake.fs.exists(path):
-                raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")
-        return paths
+        return sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
 
     def replace(
         self,

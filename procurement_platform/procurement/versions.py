@@ -1,7 +1,10 @@
-"""The runs of a table, and going back to one: a run date's rows are those of a run, and a run's files stay for a while."""
+"""The runs of a table, and going back to one: a run date's rows are those of a run, and a run's files stay for a while.
+
+Which run's rows a date has, the table itself says: a run that was killed after its commit has recorded nothing of it.
+"""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from procurement_platform.database.locks import DayLock
@@ -44,16 +47,19 @@ def table_named(name: str) -> Table:
 
 
 def history(platform: Platform, table: Table, run_date: dt.date | None = None) -> Iterator[Version]:
-    """A table's runs that are still known, by run date, the newest commit first."""
+    """A table's runs that are still known, by run date, the current one first and then the newest commit."""
     runs = platform.registry.history(table.name, run_date)
-    dates = [run.run_date for run in runs]
-    days = {day.run_date: day for day in platform.days.between(DOMAIN, min(dates), max(dates))} if dates else {}
-    for run in sorted(runs, key=lambda each: each.run_date):
+    if not runs:
+        return
+    first, last = min(run.run_date for run in runs), max(run.run_date for run in runs)
+    days = {day.run_date: day for day in platform.days.between(DOMAIN, first, last)}
+    current = _current(platform, table, runs, first, last)
+    for run in sorted(runs, key=lambda each: (each.run_date, each not in current)):
         day = days.get(run.run_date)
         yield Version(
             run.run_date,
             run.run_id,
-            _state(platform, run),
+            "current" if run in current else _state(platform, run),
             day is not None and day.tables.get(table.name) == run.run_id,
             run.rows,
             run.committed_at,
@@ -80,7 +86,7 @@ def roll_back(platform: Platform, table: Table, run_date: dt.date, run_id: str) 
             what = "several runs begin with" if meant else "has no run"
             raise ProcurementError(f"{table.name} {run_date}: {what} {run_id}; there are: {known} (`procurement history {table.name}`)")
         run = meant[0]
-        if run.state == "committed":
+        if run in _current(platform, table, runs, run_date, run_date):
             raise ProcurementError(f"{table.name} {run_date} already has the rows of run {run.run_id}")
         if run.state == "staged" or run.rows is None:
             raise ProcurementError(f"run {run.run_id} never committed {table.name} {run_date}: go back to another")
@@ -89,9 +95,15 @@ def roll_back(platform: Platform, table: Table, run_date: dt.date, run_id: str) 
         lock.release()
 
 
+def _current(platform: Platform, table: Table, runs: Sequence[TableRun], first: dt.date, last: dt.date) -> list[TableRun]:
+    """The run of each date whose files the table names; where it names none: the one that left the date empty."""
+    named = {platform.lake.relative(path).rpartition("/")[0] for path in platform.catalog.named(table, first, last)}
+    found = [run for run in runs if named.intersection(run.folders)]
+    filled = {run.run_date for run in found}
+    return found + [run for run in runs if run.run_date not in filled and run.state == "committed" and not run.rows]
+
+
 def _state(platform: Platform, run: TableRun) -> str:
-    if run.state == "committed":
-        return "current"
     if run.state == "staged" or run.rows is None:
         return "unfinished"
     there = not run.rows or any(platform.lake.files(folder) for folder in run.folders)

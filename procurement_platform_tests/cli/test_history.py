@@ -1,6 +1,9 @@
 """`procurement history` and `procurement rollback`: each run of a table, and going back to one for one date alone."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -71,6 +74,51 @@ def test_a_date_goes_back_to_an_earlier_run_alone(procurement: Procurement, twic
     assert procurement("rollback", "net_demand", "--date", DAY, "--to", str(first["run_id"])).code == 0
     assert procurement("run", DAY).code == 0  # makes it anew from the day's files
     assert rows_of(twice, DAY) == after
+
+
+KILLED_BEFORE_IT_IS_RECORDED = """
+import os, signal, sys
+from procurement_platform.lake.runs import RunRegistry
+commit = RunRegistry.commit
+def killed(self, table, *given, **named):
+    if table == "net_demand":
+        os.kill(os.getpid(), signal.SIGKILL)
+    commit(self, table, *given, **named)
+RunRegistry.commit = killed
+from procurement_platform.cli import main
+main()
+"""
+
+
+def test_a_run_killed_after_its_commit_is_the_one_whose_rows_the_table_has(procurement: Procurement, twice: Settings) -> None:
+    newest, first = runs(procurement, DAY)
+    after = rows_of(twice, DAY)
+    more = Path("still-more.csv")
+    more.write_text(f"order_id,market,sku,quantity,unit_price,ordered_at\nlater,DE,BAB-00001,900,1,{DAY}T11:00:00\n")
+    assert procurement("put", more, "--market", "DE", "--feed", "orders", "--date", DAY, "--suffix", "later").code == 0
+    child = subprocess.run([sys.executable, "-c", KILLED_BEFORE_IT_IS_RECORDED, "run", DAY], capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    landed = rows_of(twice, DAY)
+    assert landed != after
+
+    found = runs(procurement, DAY)
+    last = found[0]["run_id"]
+    assert [(line["run_id"], line["state"]) for line in found] == [
+        (last, "current"),
+        (newest["run_id"], "earlier"),
+        (first["run_id"], "earlier"),
+    ]
+    assert "already has the rows" in refusal(procurement("rollback", "net_demand", "--date", DAY, "--to", last))
+    done = procurement("rollback", "net_demand", "--date", DAY, "--to", newest["run_id"])
+    assert done.code == 0, done.err
+    assert rows_of(twice, DAY) == after
+    assert {line["run_id"]: line["state"] for line in runs(procurement, DAY)} == {
+        newest["run_id"]: "current",
+        first["run_id"]: "earlier",
+        last: "unfinished",
+    }
+    assert procurement("run", DAY).code == 0
+    assert rows_of(twice, DAY) == landed
 
 
 def refusal(done: Done) -> str:

@@ -17,15 +17,20 @@ class OldRun:
     folders: tuple[str, ...]
 
 
-def remove_old_runs(database: Database, lake: Lake, run_date: dt.date, *, days: int, runs: int) -> list[str]:
+def remove_old_runs(
+    database: Database, lake: Lake, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0)
+) -> list[str]:
     """Removes the files of a date's old runs: those staged more than `days` days ago, but never one of the newest `runs` of its table.
 
+    Nor one that was the date's state within `quiet`: who planned before that reads its files.
+
     What a table's current state or a published day names is never removed, nor anything of the run
-    that published it: stable links lead there. The caller holds the day's lock, so that no run is writing.
+    that published it: stable links lead there. Neither is a run that began since the date's last known commit and was never recorded as
+    committed: it may have been killed in between. The caller holds the day's lock, so that no run is writing.
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """
-    old = old_runs(database, run_date, days=days, runs=runs)
+    old = old_runs(database, run_date, days=days, runs=runs, quiet=quiet)
     for run in old:
         remove_run(database, lake, run)
     return [folder for run in old for folder in run.folders]
@@ -45,15 +50,12 @@ def dates_with_old_runs(database: Database, *, days: int) -> list[dt.date]:
 
 
 def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0)) -> list[OldRun]:
-    """A date's runs that `remove_old_runs` removes.
-
-    None of a table whose rows changed within `quiet`: who planned before that reads a run's files that are no longer the state.
-    """
+    """A date's runs that `remove_old_runs` removes."""
     with database.transaction() as connection:
         rows = connection.execute(
             """
             WITH ranked AS (
-                SELECT table_name, run_id, folder, state, staged_at,
+                SELECT table_name, run_id, folder, state, staged_at, committed_at,
                     row_number() OVER (PARTITION BY table_name ORDER BY staged_at DESC, run_id DESC) AS place
                 FROM control.table_runs WHERE run_date = %(date)s
             ), named AS (
@@ -70,10 +72,15 @@ def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, qui
             )
             SELECT r.table_name, r.run_id, r.folder FROM ranked r
             WHERE r.place > %(runs)s AND r.state <> 'committed' AND r.staged_at < now() - make_interval(days => %(days)s)
+                AND NOT (r.state = 'staged' AND r.staged_at > coalesce((
+                    SELECT max(c.committed_at) FROM control.table_runs c
+                    WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.state = 'committed'
+                ), 'infinity'))
                 AND NOT EXISTS (SELECT 1 FROM named n WHERE n.table_name = r.table_name AND n.run_id = r.run_id)
                 AND NOT EXISTS (
                     SELECT 1 FROM control.table_runs c
-                    WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.committed_at > now() - %(quiet)s
+                    WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.committed_at > r.committed_at
+                    HAVING min(c.committed_at) > now() - %(quiet)s
                 )
             ORDER BY r.table_name, r.run_id
             """,

@@ -74,7 +74,8 @@ def publish_day(run: DayRun) -> PublishedDay:
     day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
     settle(platform, day)
     keep = platform.settings
-    remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs)
+    quiet = dt.timedelta(days=keep.orphan_grace_days)
+    remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs, quiet=quiet)
     _remember(run, report.run_id)
     return day
 

@@ -73,6 +73,22 @@ def test_the_folder_that_stable_links_lead_to_stays_also_where_it_has_no_file(pu
 
 
 @pytest.mark.usefixtures("five_runs")
+def test_a_run_that_was_killed_after_its_commit_keeps_the_rows_that_the_table_has(
+    publisher: Publisher, stage: Stage, database: Database, lake: Lake
+) -> None:
+    publisher.catalog.replace(PARTS, DAY, stage(DAY, "landed", ["nut"]), {})
+    for n in range(3):
+        stage(DAY, f"killed-{n}", ["screw"])
+    with database.transaction() as connection:
+        connection.execute("UPDATE control.table_runs SET committed_at = committed_at - interval '35 days'")
+        connection.execute("UPDATE control.table_runs SET staged_at = staged_at - interval '31 days' WHERE state = 'staged'")
+    remove_old_runs(database, lake, DAY, days=30, runs=1)
+    assert len(publisher.catalog.files(PARTS, DAY)) == 1
+    publisher.commit(PARTS, DAY, "run-5", stage(DAY, "run-5", ["bolt"]), guard=allowed, inputs={})
+    assert f"{FOLDER}/landed" in remove_old_runs(database, lake, DAY, days=30, runs=1)
+
+
+@pytest.mark.usefixtures("five_runs")
 def test_a_kill_between_folder_and_row_is_healed(publisher: Publisher, database: Database, lake: Lake) -> None:
     lake.remove_folder(f"{FOLDER}/run-1")
     remove_old_runs(database, lake, DAY, days=30, runs=2)

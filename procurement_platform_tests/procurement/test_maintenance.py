@@ -102,9 +102,27 @@ def test_old_runs_of_all_dates_go_and_three_stay(six_runs: Shop) -> None:
 
 
 def test_a_run_that_was_replaced_a_moment_ago_stays_for_those_who_read_it(six_runs: Shop) -> None:
+    set_to(six_runs, run_retention_runs=1)
     with six_runs.platform.database.transaction() as connection:
         connection.execute("UPDATE control.table_runs SET committed_at = now() WHERE table_name = 'net_demand' AND state = 'committed'")
-    assert not [line for line in retention(six_runs.platform) if line.what.startswith("net_demand ")]
+    newest, replaced, *earlier = [run.run_id for run in six_runs.platform.registry.history(NET_DEMAND.name, DAY)]
+    gone = {line.what.rpartition(" ")[2] for line in retention(six_runs.platform) if line.what.startswith("net_demand ")}
+    assert gone == set(earlier)
+    assert set(six_runs.platform.lake.folders("processed/net_demand/2025-12-20")) == {newest, replaced}
+
+
+def test_a_run_leaves_an_old_one_that_was_the_day_s_until_a_moment_ago_to_those_who_read_it(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 20)])
+    first = shop.run()
+    age(shop)
+    planned = shop.platform.catalog.files(NET_DEMAND, DAY)  # by a query that goes on meanwhile
+    for _ in range(3):
+        shop.run()
+    assert all(Path(path).is_file() for path in planned)
+    assert first in shop.platform.lake.folders("processed/net_demand/2025-12-20")
+    age(shop, shop.platform.settings.orphan_grace_days + 1)
+    shop.run()
+    assert first not in shop.platform.lake.folders("processed/net_demand/2025-12-20")
 
 
 def test_what_nothing_names_goes_and_the_day_runs_on(six_runs: Shop) -> None:

@@ -20,8 +20,8 @@ def history(
 ) -> None:
     """Show which runs made a table's rows: of each run date the current one, and earlier ones that can be gone back to.
 
-    Reads the run registry, which files the table names, and whether files are there. Writes nothing. A run's files are kept for PROCUREMENT_RUN_RETENTION_DAYS,
-    and of each date at least PROCUREMENT_RUN_RETENTION_RUNS runs. `published` are the rows that buyers see.
+    Reads the run registry, which files the table names, and whether files are there. Writes nothing. A run's files are kept for
+    PROCUREMENT_RUN_RETENTION_DAYS, and of each date at least PROCUREMENT_RUN_RETENTION_RUNS runs. `published` are the rows that buyers see.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View

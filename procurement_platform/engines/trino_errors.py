@@ -6,6 +6,7 @@ from trino import exceptions
 
 from procurement_platform.errors import ConfigurationError, LakeUnavailable, ProcurementError, PromiseBroken, QueryRefused
 from procurement_platform.texts import shorten
+from procurement_platform.transient import trino_passes
 
 
 class ServerLost(Exception):
@@ -16,24 +17,6 @@ class Untrusted(Exception):
     """The server's certificate is not one that is trusted."""
 
 
-# https://github.com/trinodb/trino/blob/476/core/trino-spi/src/main/java/io/trino/spi/StandardErrorCode.java
-_PASSES = {
-    "SERVER_STARTING_UP", "SERVER_SHUTTING_DOWN", "NO_NODES_AVAILABLE", "ABANDONED_TASK", "TOO_MANY_REQUESTS_FAILED",
-    "REMOTE_TASK_ERROR", "REMOTE_TASK_MISMATCH", "REMOTE_TASK_FAILED", "REMOTE_HOST_GONE",
-    "PAGE_TRANSPORT_ERROR", "PAGE_TRANSPORT_TIMEOUT", "HIVE_METASTORE_TIMEOUT",
-}  # fmt: skip
-# These are raised for what stays as well as for a server that is away for a moment: the words of their causes tell.
-_MAY_PASS = {
-    "HIVE_METASTORE_ERROR", "HIVE_FILESYSTEM_ERROR", "HIVE_CANNOT_OPEN_SPLIT", "HIVE_CURSOR_ERROR", "HIVE_UNKNOWN_ERROR",
-    "HIVE_WRITER_OPEN_ERROR", "HIVE_WRITER_DATA_ERROR", "HIVE_WRITER_CLOSE_ERROR", "GENERIC_INTERNAL_ERROR",
-}  # fmt: skip
-_AWAY = re.compile(
-    r"socket is closed|connection (was )?(refused|reset|closed)|broken pipe|timed? ?out|failed connecting to hive metastore"
-    r"|failed on (connection|socket) exception|connection exception|NoRouteToHost|EOFException"
-    r"|safe ?mode|StandbyException|RetriableException|could not obtain block|BlockMissingException|NotReplicatedYet"
-    r"|could only be written to \d|all datanodes|no live nodes|TTransportException",
-    re.IGNORECASE,
-)
 _LOST_QUERY = re.compile(r"^error (404|410|429)\b")
 _MEMORY = {"EXCEEDED_LOCAL_MEMORY_LIMIT", "EXCEEDED_GLOBAL_MEMORY_LIMIT", "CLUSTER_OUT_OF_MEMORY"}
 _DOES_NOT_FIT = {"NUMERIC_VALUE_OUT_OF_RANGE", "INVALID_CAST_ARGUMENT"}
@@ -53,7 +36,7 @@ def is_transient(problem: BaseException) -> bool:
         case exceptions.HttpError():  # a server that was started again does not know the query
             return bool(_LOST_QUERY.search(str(problem)))
         case exceptions.TrinoQueryError():
-            return problem.error_name in _PASSES or (problem.error_name in _MAY_PASS and bool(_AWAY.search(_causes(problem))))
+            return trino_passes(problem.error_name, _causes(problem))
     return False
 
 

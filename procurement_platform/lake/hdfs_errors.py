@@ -3,8 +3,9 @@
 import errno
 import http.client
 import os
-import re
 import socket
+
+from procurement_platform.transient import words_pass, words_stay
 
 _KINDS: dict[str, tuple[type[OSError], int]] = {
     "FileNotFoundException": (FileNotFoundError, errno.ENOENT),
@@ -15,16 +16,6 @@ _KINDS: dict[str, tuple[type[OSError], int]] = {
     "PathIsNotDirectoryException": (NotADirectoryError, errno.ENOTDIR),
     "PathIsNotEmptyDirectoryException": (OSError, errno.ENOTEMPTY),
 }
-# A NameNode that is not (yet) the active one, or still learns where the blocks are; DataNodes that are away for a moment.
-_PASSES = re.compile(
-    r"StandbyException|ObserverRetryOnActiveException|RetriableException|SafeModeException|safe mode|in startup mode"
-    r"|NotReplicatedYetException|AlreadyBeingCreatedException|LeaseExpiredException|RpcNoSuchProtocolException"
-    r"|There are 0 datanode|[1-9]\d* node\(s\) are excluded|Failed to find datanode|No active nodes contain|No live nodes"
-    r"|BlocksNotFound|BlockMissingException|DataTransferError|ChecksumError|Could not obtain block|Not enough replicas"
-    r"|RPC listener disconnected|OperationFailed"
-    r"|EOFException|ConnectException|SocketTimeoutException|SocketException|NoRouteToHostException"  # a DataNode's, of its NameNode
-)
-_STAYS = re.compile(r"failed to lookup address")
 
 
 class HdfsError(OSError):
@@ -58,6 +49,6 @@ def may_pass(problem: BaseException) -> bool:
     if isinstance(problem, socket.gaierror):
         return problem.errno == socket.EAI_AGAIN
     if isinstance(problem, HdfsError):
-        return bool(_PASSES.search(str(problem)))
+        return words_pass(str(problem))
     # What hdfs-native says of its sockets has no number; what the local disk says has one.
-    return type(problem) is OSError and problem.errno is None and not _STAYS.search(str(problem))
+    return type(problem) is OSError and problem.errno is None and not words_stay(str(problem))

@@ -24,7 +24,7 @@ from thrift.transport.TTransport import TTransportException
 
 from procurement_platform.lake.committing import COMMITTING
 from procurement_platform.lake.files import Lake
-from procurement_platform.lake.metastore_client import ConnectionLost, Connections
+from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass
 from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
 from procurement_platform.retry import retried
 
@@ -58,12 +58,13 @@ class Metastore(HiveCatalog):
         """The catalog, with its namespace there."""
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
         catalog = cls(lake, namespace, uri)
-        catalog.create_namespace_if_not_exists(namespace, {"location": lake.path(SCHEMA_FOLDER)})
+        location = {"location": lake.path(SCHEMA_FOLDER)}
+        retried(lambda: catalog.create_namespace_if_not_exists(namespace, location), may_pass, seconds=PATIENCE_SECONDS)
         return catalog
 
     def load_table(self, identifier: str | Identifier) -> Table:
         load = super().load_table
-        return retried(lambda: load(identifier), lambda problem: isinstance(problem, ConnectionLost), seconds=PATIENCE_SECONDS)
+        return retried(lambda: load(identifier), may_pass, seconds=PATIENCE_SECONDS)
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]

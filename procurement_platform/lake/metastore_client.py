@@ -5,19 +5,40 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from hive_metastore.ThriftHiveMetastore import Client
+from hive_metastore.ttypes import MetaException
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
-from thrift.Thrift import TException
+from thrift.Thrift import TApplicationException, TException
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TTransportException
 
 from procurement_platform.errors import ConfigurationError, LakeUnavailable
 from procurement_platform.retry import retried
+from procurement_platform.texts import shorten
+from procurement_platform.transient import words_pass
 
 PORT = 9083
 
 
 class ConnectionLost(LakeUnavailable):
-    """The metastore went away, or did not answer in time, while it was asked."""
+    """The metastore or its database went away, or did not answer in time, while it was asked."""
+
+
+def may_pass(problem: Exception) -> bool:
+    """Whether an error of asking the metastore may be gone a little later."""
+    return isinstance(problem, ConnectionLost)
+
+
+def explained(uris: str, error: BaseException | None) -> LakeUnavailable | None:
+    """An error of the metastore in the platform's words; None where it is an answer that whoever asked has to read."""
+    if isinstance(error, TTransportException):
+        return ConnectionLost(f"the Hive Metastore at {uris} did not answer ({error}); mend it, then run again")
+    if not isinstance(error, MetaException | TApplicationException):
+        return None
+    words = str(error.message or error).strip()
+    line = shorten(words.split("\n", 1)[0], 300)
+    if words_pass(words):
+        return ConnectionLost(f"the Hive Metastore at {uris} cannot work ({line}); mend what it needs, then run again")
+    return LakeUnavailable(f"the Hive Metastore at {uris} refused: {line}")
 
 
 class Connections:
@@ -41,8 +62,9 @@ class Connections:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._transports.pop().close()
-        if isinstance(error, TTransportException):
-            raise ConnectionLost(f"the Hive Metastore at {self.uris} did not answer ({error}); mend it, then run again") from error
+        told = explained(self.uris, error)
+        if told is not None:
+            raise told from error
 
     def impatient(self) -> "Connections":
         """The same metastore, tried once."""

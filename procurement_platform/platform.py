@@ -65,7 +65,7 @@ class Platform:
     @cached_property
     def raw_tables(self) -> "RawTables | None":
         """The Avro files as sent, for other programs to look into, where the profile has a place for them."""
-        return self._profile.raw_tables(self.settings, self.lake)
+        return self._profile.raw_tables(self.settings, self.lake, self.database)
 
     def query(self, name: str) -> Query:
         """A SQL file, compiled once per home."""

@@ -5,10 +5,12 @@ Each part's packages are imported when it is made: an embedded home needs none o
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from procurement_platform.database.connect import Database
+from procurement_platform.database.locks import day_is_free
 from procurement_platform.engines.base import Engine
 from procurement_platform.errors import ConfigurationError
 from procurement_platform.lake.catalog import TableCatalog, in_metastore
@@ -36,7 +38,7 @@ class Profile(Protocol):
 
     def engine(self, settings: Settings, lake: Lake) -> Engine: ...
 
-    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":
+    def raw_tables(self, settings: Settings, lake: Lake, database: Database) -> "RawTables | None":
         """The Avro files as sent, as tables; None where nobody else's engine looks at the lake."""
         ...
 
@@ -72,7 +74,7 @@ class Embedded:
             folders=(lake.root,),
         )
 
-    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":  # noqa: ARG002  the cluster's takes them
+    def raw_tables(self, settings: Settings, lake: Lake, database: Database) -> "RawTables | None":  # noqa: ARG002  the cluster's takes them
         return None
 
     def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":  # noqa: ARG002  it has none
@@ -102,8 +104,9 @@ class Cluster:
             )
         return Lake(settings.lake_url, web=settings.hdfs_base_url, user=settings.hdfs_user)
 
-    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:  # noqa: ARG002  the embedded one's takes it
-        return TableCatalog(lake, in_metastore(settings.metastore_uri), namespace=settings.table_schema)
+    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:
+        opened = in_metastore(settings.metastore_uri, partial(day_is_free, database))
+        return TableCatalog(lake, opened, namespace=settings.table_schema)
 
     def engine(self, settings: Settings, lake: Lake) -> Engine:
         from procurement_platform.engines.trino import TrinoEngine
@@ -119,11 +122,12 @@ class Cluster:
             schema=f"{settings.table_schema}_staging",
         )
 
-    def raw_tables(self, settings: Settings, lake: Lake) -> "RawTables | None":
+    def raw_tables(self, settings: Settings, lake: Lake, database: Database) -> "RawTables | None":
         from procurement_platform.inbox.raw_tables import RawTables
         from procurement_platform.lake.metastore_client import Connections
 
-        return RawTables(lake, Connections(settings.metastore_uri, METASTORE_SECONDS, METASTORE_PATIENCE), settings.raw_schema)
+        connections = Connections(settings.metastore_uri, METASTORE_SECONDS, METASTORE_PATIENCE)
+        return RawTables(lake, connections, settings.raw_schema, partial(day_is_free, database))
 
     def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":
         from procurement_platform.reach import servers

@@ -50,7 +50,7 @@ class DayLock:
     @classmethod
     def named(cls, database: Database, day: str, holder: str, wait_seconds: float = 0) -> Self:
         """Takes the lock of work that is no day's (`maintenance`), as `acquire` takes a day's."""
-        key = int.from_bytes(hashlib.sha256(f"day {day}".encode()).digest()[:8], "big", signed=True)
+        key = _key(day)
         name = holder.encode("ascii", "replace")[:_HOLDER_BYTES].decode().strip()
         connection = database.connect(application_name=name, autocommit=True)
         try:
@@ -89,6 +89,22 @@ class DayLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+
+def day_is_free(database: Database, run_date: dt.date) -> bool:
+    """Whether nobody works on a day of any domain that the database has had runs of.
+
+    Raises:
+        DatabaseUnavailable: the database went away.
+    """
+    with database.transaction() as connection:
+        domains = connection.execute("SELECT DISTINCT domain FROM control.runs").fetchall()
+        held = [connection.execute(_HOLDER, (_key(f"{domain} {run_date.isoformat()}"),)).fetchone() for (domain,) in domains]
+    return bool(held) and all(each is None for each in held)
+
+
+def _key(day: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"day {day}".encode()).digest()[:8], "big", signed=True)
 
 
 def _take(connection: psycopg.Connection, key: int, day: str, wait_seconds: float) -> None:

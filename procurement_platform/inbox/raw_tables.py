@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from hive_metastore.ThriftHiveMetastore import Client
@@ -26,11 +27,12 @@ from hive_metastore.ttypes import (
 from pyiceberg.exceptions import CommitFailedException
 from thrift.Thrift import TException
 
-from procurement_platform.errors import ConfigurationError, InvalidFile, LakeUnavailable, ProcurementError
+from procurement_platform.errors import ConfigurationError, InvalidFile, LakeUnavailable, LockLost, ProcurementError
 from procurement_platform.inbox.container import read_header
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.raw_columns import RawColumn, added_columns, contract_columns, reading, with_columns
+from procurement_platform.lake.committing import unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import Connections
 from procurement_platform.lake.metastore_locks import Holder, TableHeld, locked
@@ -64,10 +66,10 @@ class _Wanted:
 
 
 class RawTables:
-    """The raw tables of a lake, in a schema of the metastore that is the lake's own."""
+    """The raw tables of a lake, in a schema of the metastore that is the lake's own. `free` says whether nobody works on a day."""
 
-    def __init__(self, lake: Lake, connections: Connections, schema: str) -> None:
-        self._lake, self._connections, self._schema = lake, connections, schema
+    def __init__(self, lake: Lake, connections: Connections, schema: str, free: Callable[[dt.date], bool] = unknown) -> None:
+        self._lake, self._connections, self._schema, self._free = lake, connections, schema, free
 
     def reconcile(
         self,
@@ -76,8 +78,11 @@ class RawTables:
         days: Collection[dt.date] | None = None,
         *,
         dry_run: bool = False,
+        guard: Callable[[], None] = unguarded,
     ) -> list[Change]:
         """Makes partitions agree with the files in use of these days; none: of all days there are.
+
+        Whoever changes anything has the lock of each of the days; `guard` raises where it is gone.
 
         A day whose files lie where the ledger says has a partition, any other has none. `files` reads the ledger, of any state and format:
         after the partitions were listed, so that one that a run makes meanwhile is not taken for one without files. `dry_run` says what
@@ -86,6 +91,7 @@ class RawTables:
         Raises:
             LakeUnavailable: the metastore cannot be used.
             ConfigurationError: the schema's tables are another lake's.
+            LockLost: from `guard`.
         """
         changes: list[Change] = []
         try:
@@ -98,28 +104,36 @@ class RawTables:
                 for feed in feeds:
                     for day in sorted({*there[feed.name], *(day for name, day in used if name == feed.name)}):
                         known, found = used.get((feed.name, day), []), there[feed.name].get(day)
-                        change = self._day(client, feed, day, known, found, dry_run=dry_run)
+                        change = self._day(client, feed, day, known, found, None if dry_run else guard)
                         changes += [] if change is None else [change]
         except TException as problem:
             raise LakeUnavailable(f"the Hive Metastore at {self._connections.uris} refused: {problem}") from problem
         return changes
 
     def _day(
-        self, client: Client, feed: Feed, day: dt.date, files: Sequence[LedgerFile], found: Partition | None, *, dry_run: bool
+        self,
+        client: Client,
+        feed: Feed,
+        day: dt.date,
+        files: Sequence[LedgerFile],
+        found: Partition | None,
+        guard: Callable[[], None] | None,
     ) -> Change | None:
+        """What is done, or without a guard would be done."""
         location = self._lake.path(RAW, feed.name, day.isoformat())
         try:
             wanted = self._wanted(feed, location, files, found)
             if wanted is None:
                 if found is None:
                     return None
-                if not dry_run:
+                if guard is not None:
+                    guard()
                     client.drop_partition(self._schema, feed.name, found.values, False)  # the files stay
                 return Change(feed.name, day, "unregistered", str(found.sd.location))
             if not isinstance(wanted, _Wanted):
                 return None
-            notes = () if dry_run else self._register(client, feed, day, wanted)
-        except LakeUnavailable:
+            notes = () if guard is None else self._register(client, feed, day, wanted, guard)
+        except (LakeUnavailable, LockLost):
             raise
         except ProcurementError as problem:  # this day's alone
             return Change(feed.name, day, "failed", location, (str(problem),))
@@ -149,7 +163,7 @@ class RawTables:
         except InvalidFile as problem:
             raise ProcurementError(f"{file.raw_path}, the raw copy of {file.file_name}, cannot be read any more: it {problem}") from None
 
-    def _register(self, client: Client, feed: Feed, day: dt.date, wanted: _Wanted) -> tuple[str, ...]:
+    def _register(self, client: Client, feed: Feed, day: dt.date, wanted: _Wanted, guard: Callable[[], None]) -> tuple[str, ...]:
         """Writes a day's partition, and the columns that its files add to the table.
 
         Runs of other days do the same meanwhile, and the metastore takes whatever is written last: they wait for each other. A table's
@@ -157,13 +171,16 @@ class RawTables:
         """
         if self._table(client, feed) is None:
             self._created(client, feed)
+        held = partial(locked, self._connections, guard=guard, free=self._free)
         try:
-            with locked(self._connections, client, self._schema, feed.name, Holder.here(day, "raw table"), _WAIT_SECONDS):
+            with held(client, self._schema, feed.name, Holder.here(day, "raw table"), _WAIT_SECONDS) as lock:
                 table = client.get_table(self._schema, feed.name)
                 known = _columns(feed, table)
                 added = added_columns(known, wanted.schemas)
                 columns = [*known, *added]
                 read = reading(columns, wanted.schemas)
+                lock.check()
+                guard()
                 if added:
                     _widen(client, table, columns)
                     table.sd.cols = _fields(columns)
@@ -171,8 +188,7 @@ class RawTables:
                 self._write(client, table, day, wanted, read.schema)
                 return read.notes
         except (CommitFailedException, TableHeld) as problem:
-            held = f"{feed.name} {day}: other runs held the table all the time ({problem})"
-            raise ProcurementError(f"{held}: procurement repair raw") from None
+            raise ProcurementError(f"{feed.name} {day}: other runs held the table ({problem}): procurement repair raw") from None
 
     def _write(self, client: Client, table: Table, day: dt.date, wanted: _Wanted, schema: str) -> None:
         storage = _storage(table.tableName, table.sd.cols, wanted.location, {_SCHEMA: schema})

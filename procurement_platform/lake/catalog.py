@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InputGone, LakeUnavailable, UnknownOutcome
-from procurement_platform.lake.committing import COMMITTING, committing, unguarded
+from procurement_platform.lake.committing import COMMITTING, committing, unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
 from procurement_platform.retry import retried
@@ -57,13 +57,16 @@ def in_database(uri: str) -> Opened:
     return opened
 
 
-def in_metastore(uri: str) -> Opened:
-    """Opens the catalog that a Hive Metastore keeps, at `thrift://host:port`; several addresses are separated by commas."""
+def in_metastore(uri: str, free: Callable[[dt.date], bool] = unknown) -> Opened:
+    """Opens the catalog that a Hive Metastore keeps, at `thrift://host:port`; several addresses are separated by commas.
+
+    `free` says whether nobody works on a day: then whoever left a table locked for it is gone.
+    """
 
     def opened(lake: Lake, namespace: str) -> "MetastoreCatalog":
         from procurement_platform.lake.metastore import Metastore
 
-        return Metastore.opened(lake, namespace, uri)
+        return Metastore.opened(lake, namespace, uri, free)
 
     return opened
 

@@ -11,6 +11,11 @@ def unguarded() -> None:
     """The guard of who has no lock that could be lost."""
 
 
+def unknown(_: dt.date) -> bool:
+    """Whether nobody works on a day, where there is no way to know: it may be that somebody does."""
+    return False
+
+
 @dataclass(frozen=True)
 class Committing:
     """A commit of a run date (None: of no day), and who makes it, in words for people. `guard` raises where it may not be made any more."""

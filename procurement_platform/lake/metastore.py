@@ -4,7 +4,9 @@ Other than PyIceberg's, it gives each answer a time limit, says so where a commi
 takes away a lock whose holder is gone (`metastore_locks`), and reads and writes metadata through the lake's own file system.
 """
 
+import datetime as dt
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,7 +24,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from thrift.Thrift import TException
 from thrift.transport.TTransport import TTransportException
 
-from procurement_platform.lake.committing import COMMITTING
+from procurement_platform.lake.committing import COMMITTING, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass
 from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
@@ -48,16 +50,19 @@ class LakeFileIO(FsspecFileIO):
 class Metastore(HiveCatalog):
     """The catalog of a lake in the metastore at `thrift://host:port` (several: separated by commas)."""
 
-    def __init__(self, lake: Lake, name: str, uri: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(
+        self, lake: Lake, name: str, uri: str, free: Callable[[dt.date], bool] = unknown, *, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._lake, self._connections = lake, Connections(uri, answer_seconds, PATIENCE_SECONDS)
         super().__init__(name, uri=uri, warehouse=lake.location)
+        self._free = free
         self._client: Any = self._connections  # PyIceberg's has no time limit, and is one for all threads
 
     @classmethod
-    def opened(cls, lake: Lake, namespace: str, uri: str) -> "Metastore":
+    def opened(cls, lake: Lake, namespace: str, uri: str, free: Callable[[dt.date], bool] = unknown) -> "Metastore":
         """The catalog, with its namespace there."""
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
-        catalog = cls(lake, namespace, uri)
+        catalog = cls(lake, namespace, uri, free)
         location = {"location": lake.path(SCHEMA_FOLDER)}
         retried(lambda: catalog.create_namespace_if_not_exists(namespace, location), may_pass, seconds=PATIENCE_SECONDS)
         return catalog
@@ -80,7 +85,7 @@ class Metastore(HiveCatalog):
         database, name = self.identifier_to_database_and_table(table.name(), NoSuchTableError)
         committing = COMMITTING.get()
         holder = Holder.here(committing.run_date, committing.holder)
-        held = partial(locked, self._connections, guard=committing.guard)
+        held = partial(locked, self._connections, guard=committing.guard, free=self._free)
         try:
             with self._connections as client, held(client, database, name, holder, LOCK_SECONDS) as lock:
                 found = self._get_hive_table(client, database, name)

@@ -31,7 +31,7 @@ from pyiceberg.exceptions import CommitFailedException
 from thrift.Thrift import TException
 
 from procurement_platform.errors import LakeUnavailable
-from procurement_platform.lake.committing import unguarded
+from procurement_platform.lake.committing import unguarded, unknown
 from procurement_platform.lake.metastore_client import Connections
 
 _MARK, _NO_DATE = "procurement-platform", "-"
@@ -104,11 +104,12 @@ def locked(
     seconds: float,
     *,
     guard: Callable[[], None] = unguarded,
+    free: Callable[[dt.date], bool] = unknown,
 ) -> Iterator[TableLock]:
     """Holds a table's lock, waiting up to `seconds` for those who commit to it meanwhile.
 
     Locks of the same run date are taken away: who commits a day has its day lock, so whoever left them is gone; `guard` raises where it
-    was lost. So are those whose process is known to be gone.
+    was lost. So are those whose process is known to be gone, and those of a day that nobody works on, by `free`.
 
     Raises:
         TableHeld: others held it all the time.
@@ -121,17 +122,35 @@ def locked(
     clean = False
     try:
         if answer.state != LockState.ACQUIRED:
-            _wait(client, answer.lockid, database, table, holder, seconds, guard)
+            _wait(client, answer.lockid, database, table, holder, seconds, guard, free)
         yield TableLock(client, answer.lockid, f"{database}.{table}")
         clean = True
     finally:
         _unlock(connections, client if clean else None, answer.lockid)
 
 
-def _wait(client: Client, lock_id: int, database: str, table: str, holder: Holder, seconds: float, guard: Callable[[], None]) -> None:
+def _wait(
+    client: Client,
+    lock_id: int,
+    database: str,
+    table: str,
+    holder: Holder,
+    seconds: float,
+    guard: Callable[[], None],
+    free: Callable[[dt.date], bool],
+) -> None:
+    def left(other: Holder | None) -> bool:
+        """Whether a lock's holder is gone."""
+        if other is None:
+            return False
+        if holder.run_date is not None and other.run_date == holder.run_date:
+            guard()
+            return True
+        return other.is_gone or (other.run_date is not None and free(other.run_date))
+
     deadline, pause = time.monotonic() + seconds, _FIRST
     while True:
-        others = _release_left(client, lock_id, database, table, holder, guard)
+        others = _release(client, lock_id, database, table, left)
         state = _state(client, lock_id)
         if state == LockState.ACQUIRED:
             return
@@ -153,17 +172,13 @@ def _state(client: Client, lock_id: int) -> int | None:
         return None
 
 
-def _release_left(client: Client, lock_id: int, database: str, table: str, holder: Holder, guard: Callable[[], None]) -> list[str]:
-    """Takes away the locks whose holders are gone; returns whose they are that stay."""
+def _release(client: Client, lock_id: int, database: str, table: str, left: Callable[[Holder | None], bool]) -> list[str]:
+    """Takes away the locks that were left; returns whose they are that stay."""
     stay = []
     for each in client.show_locks(ShowLocksRequest(dbname=database, tablename=table)).locks or []:
         if each.lockid == lock_id:
             continue
-        other = Holder.read(each.agentInfo or "")
-        ours = other is not None and holder.run_date is not None and other.run_date == holder.run_date
-        if ours:
-            guard()
-        if ours or (other is not None and other.is_gone):
+        if left(Holder.read(each.agentInfo or "")):
             _log.warning("the lock %s of %s.%s, left by %s, is taken away", each.lockid, database, table, each.agentInfo)
             with suppress(NoSuchLockException):  # another was first
                 client.unlock(UnlockRequest(lockid=each.lockid))

@@ -12,7 +12,7 @@ import pytest
 
 from procurement_platform.database.connect import Database
 from procurement_platform.database.embedded import stop
-from procurement_platform.database.locks import DayLock
+from procurement_platform.database.locks import DayLock, day_is_free
 from procurement_platform.database.postgres_folder import PostgresFolder
 from procurement_platform.errors import DatabaseUnavailable, DayBusy, LockLost
 from procurement_platform.settings import Settings
@@ -72,6 +72,22 @@ def test_other_days_and_domains_are_free(database: Database) -> None:
     ):
         for lock in (first, second, third):
             lock.check()
+
+
+def test_a_day_is_free_where_nobody_has_it_and_unknown_where_there_never_was_a_run(database: Database) -> None:
+    other = DAY + dt.timedelta(1)
+    assert not day_is_free(database, DAY)
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO control.runs (run_id, domain, run_date, state, started_at, launched_by) VALUES"
+            " ('1', 'sales', %(day)s, 'failed', now(), 'test'), ('2', 'procurement', %(day)s, 'failed', now(), 'test')",
+            {"day": DAY},
+        )
+    with DayLock.acquire(database, "sales", DAY, "a"):
+        assert not day_is_free(database, DAY)
+        assert day_is_free(database, other)
+    assert day_is_free(database, DAY)
+    DayLock.acquire(database, "sales", DAY, "b").release()  # looking took nothing
 
 
 def test_releasing_twice_does_no_harm_to_the_next_holder(database: Database) -> None:

@@ -2,11 +2,15 @@
 
 import datetime as dt
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from procurement_platform.cli.options import FormatOption
+
+if TYPE_CHECKING:
+    from procurement_platform.inbox.raw_tables import Change
+    from procurement_platform.platform import Platform
 
 COLUMNS = ("feed", "run_date", "done", "location", "notes")
 
@@ -27,7 +31,8 @@ def raw(
 
     Reads the file ledger and the headers of raw files. Writes the metastore's schema PROCUREMENT_RAW_SCHEMA: partitions that are missing
     are registered, those without files unregistered, wrong ones corrected. No file is touched. Each run does this for its own day; only
-    the cluster profile has these tables. The exit code is 1 if a day cannot be repaired.
+    the cluster profile has these tables. A day that a run is working on is left to it, and told. The exit code is 1 if a day cannot be
+    repaired.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
@@ -38,10 +43,31 @@ def raw(
         if platform.raw_tables is None:
             say("There is nothing to repair: the embedded profile has no raw tables")
             return
-        changes = platform.raw_tables.reconcile(FEEDS, lambda: platform.ledger.files(dt.date.min, dt.date.max), dry_run=dry_run)
+        changes = platform.raw_tables.reconcile(FEEDS, lambda: platform.ledger.files(dt.date.min, dt.date.max), dry_run=True)
+        if not dry_run:
+            changes = [made for day in sorted({change.run_date for change in changes}) for made in _repaired(platform, day)]
     lines = [asdict(change) | {"notes": "; ".join(change.notes)} for change in changes]
     show(lines, COLUMNS, form, title="To be done" if dry_run else "Repaired", view=View(("notes",)))
     if not changes:
         say("Nothing was to be repaired")
     if any(change.done == "failed" for change in changes):
         raise typer.Exit(1)
+
+
+def _repaired(platform: "Platform", day: dt.date) -> "list[Change]":
+    """What was done for a day, under its lock: what was to be done before it was taken may be done by now."""
+    from procurement_platform.database.locks import DayLock
+    from procurement_platform.errors import DayBusy
+    from procurement_platform.inbox.raw_tables import RAW, Change
+    from procurement_platform.procurement.feeds import FEEDS
+    from procurement_platform.procurement.publication import DOMAIN
+
+    tables = platform.raw_tables
+    if tables is None:
+        return []
+    try:
+        with DayLock.acquire(platform.database, DOMAIN, day, "procurement repair raw") as lock:
+            return tables.reconcile(FEEDS, lambda: platform.ledger.files(day), [day], guard=lock.check)
+    except DayBusy as busy:
+        note = (f"{busy}: it does this itself",)
+        return [Change(feed.name, day, "failed", platform.lake.path(RAW, feed.name, day.isoformat()), note) for feed in FEEDS]

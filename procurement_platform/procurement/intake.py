@@ -106,7 +106,7 @@ def show_raw_files(run: DayRun) -> tuple[str, ...]:
     if tables is None:
         return ()
     try:
-        changes = tables.reconcile(FEEDS, lambda: run.platform.ledger.files(run.run_date), [run.run_date])
+        changes = tables.reconcile(FEEDS, lambda: run.platform.ledger.files(run.run_date), [run.run_date], guard=run.guard)
     except (ProcurementError, OSError) as problem:
         return (f"{run.run_date}: the files as sent are not shown as tables ({problem}). Once that is mended: procurement repair raw",)
     return tuple(f"raw {change.feed} of {change.run_date}: {note}" for change in changes for note in change.notes)

@@ -14,6 +14,7 @@ import fastavro
 import pytest
 from trino.dbapi import connect
 
+from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import ConfigurationError, LakeUnavailable
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.raw_tables import Change, RawTables
@@ -23,6 +24,7 @@ from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS, ORDERS
 from procurement_platform.procurement.handing_in import withdraw
 from procurement_platform.procurement.intake import take_in
+from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import pin
 from procurement_platform.settings import Settings
 from procurement_platform.stack.place import HOST
@@ -309,6 +311,11 @@ def test_a_run_shows_its_day_and_repair_mends_what_it_could_not(
     assert there == platform.settings.metastore_uri
     [planned] = procurement("repair", "raw", "--dry-run", "--format", "json").json
     assert (planned["feed"], planned["run_date"], planned["done"]) == ("orders", str(FIRST), "renewed")
+    with DayLock.acquire(platform.database, DOMAIN, FIRST, "another run"):
+        busy = procurement("repair", "raw", "--format", "json")
+    assert busy.code == 1
+    assert all(line["done"] == "failed" and "being worked on by another run" in line["notes"] for line in busy.json)
+    assert in_use() == [(FIRST, "4")]
     assert procurement("repair", "raw", "--format", "json").json == [planned]
     assert procurement("repair", "raw", "--format", "json").json == []
     assert in_use() == [(FIRST, "5")]

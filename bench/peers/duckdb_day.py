@@ -196,7 +196,10 @@ PLAN = {
           SELECT market, sku, safety_stock FROM planning_parameters SEMI JOIN active USING (market) SEMI JOIN active_products USING (sku)
         ),
         common AS (SELECT a.market, sku, safety_stock FROM planning_parameters p, active a WHERE p.market IS NULL),
-        grid AS (SELECT market, sku FROM demand UNION SELECT market, sku FROM stock UNION SELECT market, sku FROM own),
+        grid AS (
+          SELECT market, sku FROM demand UNION SELECT market, sku FROM stock UNION SELECT market, sku FROM own
+          UNION SELECT market, sku FROM unreadable SEMI JOIN active_products USING (sku)
+        ),
         based AS (
           SELECT g.market, g.sku, COALESCE(when_missing, 'withhold') AS when_missing,
             CASE WHEN q.sku IS NOT NULL THEN 'unknown' WHEN s.sku IS NOT NULL THEN 'counted'

@@ -292,7 +292,8 @@ def net_demand(
     common = (
         parameters[parameters["market"].isna()].rename(columns={"safety_stock": "common"})[["sku", "common"]].merge(markets, how="cross")
     )
-    grid = pd.concat([demand[PAIR], stock[PAIR], own[PAIR]]).drop_duplicates()
+    doubtful = unreadable[unreadable["sku"].isin(known)]
+    grid = pd.concat([each[PAIR] for each in (demand, stock, doubtful, own)]).drop_duplicates()
     for other in (demand, stock, unreadable, own, common):
         grid = grid.merge(other, on=PAIR, how="left")
     grid = grid.merge(reference["markets"][["market", "sends_stock", "when_missing"]], on="market", how="left").sort_values(PAIR)

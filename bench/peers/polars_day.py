@@ -262,7 +262,8 @@ def net_demand(
     known = active(reference["products"], day)
     own = parameters.join(markets, on="market", how="semi").join(known, on="sku", how="semi").select(*pair, own="safety_stock")
     common = parameters.filter(pl.col("market").is_null()).drop("market").join(markets, how="cross").select(*pair, common="safety_stock")
-    grid = pl.concat([demand.select(pair), stock.select(pair), own.select(pair)]).unique()
+    doubtful = unreadable.join(known, on="sku", how="semi")
+    grid = pl.concat([each.select(pair) for each in (demand, stock, doubtful, own)]).unique()
     for other in (demand, stock, unreadable, own, common):
         grid = grid.join(other, on=pair, how="left")
     grid = grid.join(reference["markets"].select("market", "sends_stock", "when_missing"), on="market", how="left")

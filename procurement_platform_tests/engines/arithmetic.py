@@ -69,8 +69,9 @@ def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
     sold = {p["sku"] for p in products if active(p, "active_from", "active_to", day)}
     own = {(p["market"], p["sku"]): p["safety_stock"] for p in parameters if p["market"] in planned and p["sku"] in sold}
     common = {p["sku"]: p["safety_stock"] for p in parameters if p["market"] is None}
+    in_doubt = {(market, sku) for market, sku in unclear if sku in sold}
     result = {}
-    for market, sku in {*gross, *usable, *own}:
+    for market, sku in {*gross, *usable, *in_doubt, *own}:
         safety = own.get((market, sku), common.get(sku, ZERO) if market in planned else ZERO)
         states = {f["state"] for f in files if f["feed"] == "stock" and f["market"] == market}
         if (market, sku) in unclear:

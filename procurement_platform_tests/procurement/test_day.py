@@ -170,6 +170,26 @@ def test_conflicting_counts_make_the_skus_stock_unknown(shop: Shop) -> None:
     assert [r["sku"] for r in shop.rows(STOCK_LINES) if r["market"] == "DE"] == ["A"]
 
 
+def test_a_sku_whose_only_stock_row_is_quarantined_is_planned_without_an_order_that_day(shop: Shop) -> None:
+    markets = "market,name,currency,timezone,when_missing\nDE,Germany,EUR,Europe/Berlin,withhold\nGB,Britain,GBP,Europe/London,compute\n"
+    shop.load({"markets": markets, "planning_parameters": "sku,market,safety_stock\nA,,2\nB,,5\n"})
+    for market in ("DE", "GB"):
+        shop.put("stock", market, [count("A", -1), count("B", 1), count("B", 2), count("C", 1)])
+    shop.run()
+    demand = {pair: (row["stock_basis"], row["net_demand"]) for pair, row in shop.demand().items()}
+    assert demand == {
+        ("DE", "A"): ("unknown", None),
+        ("DE", "B"): ("unknown", None),
+        ("DE", "C"): ("counted", Decimal(0)),
+        ("GB", "A"): ("unknown", Decimal(2)),
+        ("GB", "B"): ("unknown", Decimal(5)),
+        ("GB", "C"): ("counted", Decimal(0)),
+    }
+    withheld = {r["sku"]: r["units"] for r in service.exceptions(shop.platform, DAY) if r["rule"] == "STOCK_UNKNOWN"}
+    assert withheld == {"A": Decimal(2), "B": Decimal(5)}
+    assert shop.orders() == {"A": ("S1", Decimal(12)), "B": ("S1", Decimal(5))}
+
+
 def test_an_order_accepted_on_an_earlier_day_does_not_count_again(shop: Shop) -> None:
     shop.put("orders", "DE", [order("1", "B", 7), order("2", "B", 5)])
     shop.all_counted()

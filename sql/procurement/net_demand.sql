@@ -1,7 +1,8 @@
 -- What each market needs of each SKU beyond what it has: max(0, gross demand + safety stock − usable − on order).
--- Grid: SKUs ordered, in stock, or with parameters of the market's own. Stock is `counted` where accepted rows say so; `zero` where an accepted
--- file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or rejected, or a row of the SKU is quarantined,
--- and, of SKUs that no accepted row counts, where a quarantined row does not tell its SKU. Parameters are of products that are active on the day.
+-- Grid: SKUs ordered, in stock (also where the row is quarantined), or with parameters of the market's own. Stock is `counted` where accepted
+-- rows say so; `zero` where an accepted file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or
+-- rejected, or a row of the SKU is quarantined, and, of SKUs that no accepted row counts, where a quarantined row does not tell its SKU.
+-- Parameters and quarantined stock are of products that are active on the day.
 WITH demand AS (
   SELECT market, sku, SUM(quantity) AS gross_demand FROM aggregated_orders GROUP BY market, sku
 ),
@@ -56,6 +57,8 @@ grid AS (
   SELECT market, sku FROM demand
   UNION ALL
   SELECT market, sku FROM stock
+  UNION ALL
+  SELECT q.market, q.sku FROM quarantined q JOIN known k ON k.sku = q.sku
   UNION ALL
   SELECT market, sku FROM own
 ),

@@ -7,8 +7,6 @@ from typing import Any
 import dagster as dg
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.lake.files import Lake
-from procurement_platform.lake.parquet import read_columns
 from procurement_platform.lake.publish import Published
 from procurement_platform.procurement import planning
 from procurement_platform.procurement.assets.day import crash_is_recorded
@@ -23,12 +21,11 @@ from procurement_platform.procurement.assets.shared import (
     spec,
     table_result,
 )
-from procurement_platform.procurement.derive import Outcome
+from procurement_platform.procurement.derive import Outcome, relation
 from procurement_platform.procurement.tables import AGGREGATED_ORDERS, NET_DEMAND, SUPPLIER_ORDER_ALLOCATIONS, SUPPLIER_ORDERS
 from procurement_platform.quality.rules import NO_SUPPLIER, STOCK_UNKNOWN, Rule
 
 SQL = frozenset({"sql", "iceberg"})
-PLOTTED = 10
 
 
 @dg.multi_asset(
@@ -64,7 +61,7 @@ def aggregated_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
 )
 def net_demand(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Nets demand against stock."""
-    yield from _step(day, "net_demand", lambda: planning.make_net_demand(day), [STOCK_UNKNOWN], plot=("market", "net_demand"))
+    yield from _step(day, "net_demand", lambda: planning.make_net_demand(day), [STOCK_UNKNOWN], plot="net_demand by market")
 
 
 @dg.multi_asset(
@@ -89,12 +86,10 @@ def net_demand(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
 )
 def supplier_orders(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     """Chooses offers and rounds to packs."""
-    yield from _step(day, "supplier_orders", lambda: planning.make_supplier_orders(day), [NO_SUPPLIER], plot=("supplier_id", "quantity"))
+    yield from _step(day, "supplier_orders", lambda: planning.make_supplier_orders(day), [NO_SUPPLIER], plot="quantity by supplier_id")
 
 
-def _step(
-    day: DayRun, name: str, make: Callable[[], Outcome], rules: Sequence[Rule] = (), plot: tuple[str, str] | None = None
-) -> Iterator[Event]:
+def _step(day: DayRun, name: str, make: Callable[[], Outcome], rules: Sequence[Rule] = (), plot: str = "") -> Iterator[Event]:
     with day.step(name):
         for outcome in keeping_promises([name], make):
             if not isinstance(outcome, Outcome):
@@ -102,19 +97,17 @@ def _step(
                 continue
             for published in outcome.tables:
                 more: dict[str, Any] = {}
-                if plot is not None and published.table.name == name:
-                    more["plot"] = _largest(day.platform.lake, published, *plot)
+                if plot and published.table.name == name:
+                    more["plot"] = _largest(day, published, plot)
                 yield table_result(day, published, **more)
             yield promise_result(name, outcome.promises["conservation"])
             for found in outcome.found:
                 yield from rule_results(day, name, rules, found)
 
 
-def _largest(lake: Lake, published: Published, label: str, value: str) -> dg.MetadataValue:
-    """The largest sums of a column, per label: a bar each."""
-    if not published.files:
-        return bars(f"{value} by {label}", [])
-    table = read_columns(lake, published.files, [label, value])
-    sums = table.group_by(label).aggregate([(value, "sum")]).sort_by([(f"{value}_sum", "descending"), (label, "ascending")])
-    rows = [(str(r[label]), r[f"{value}_sum"] or Decimal(0)) for r in sums.slice(0, PLOTTED).to_pylist()]
-    return bars(f"{value} by {label}, the largest {len(rows)}", rows)
+def _largest(day: DayRun, published: Published, title: str) -> dg.MetadataValue:
+    """The largest sums of a table, a bar each; the engine sums them."""
+    table = published.table
+    query = day.platform.query(f"{day.domain}/{table.name}_plot")
+    sums = day.platform.engine.rows(query, {table.name: relation(table, published.files)}, {})
+    return bars(f"{title}, the largest {len(sums)}", [(str(row["label"]), Decimal(str(row["total"]))) for row in sums])

@@ -14,6 +14,7 @@ from typing import Literal
 Format = Literal["avro", "parquet", "csv", "csv.gz", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv.gz", "avro", "parquet", "csv", "jsonl")  # the longest first: csv.gz before a bare .gz is looked for
 MAX_NAME_BYTES = 160
+_SHOWN_CHARACTERS = 80
 
 _IGNORED_ENDINGS = (".tmp", ".part")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -112,14 +113,34 @@ def file_id(feed: str, run_date: dt.date, file_name: str, sha256: str) -> str:
 
 
 def safe_name(file_name: str) -> str:
-    """The file's name with every character that is no letter, digit, '.', '_' or '-' as '_': for names of files derived from it."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
+    """The file's name with every character that is no letter, digit, '.', '_' or '-' as '_': for names of files derived from it.
+
+    Of one longer than a market file's the beginning: what is derived adds to it, and file systems end at 255 bytes.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "_", file_name)[:MAX_NAME_BYTES]
 
 
-def printable(name: str, limit: int = 80) -> str:
+def ledger_name(file_name: str) -> str:
+    """The name under which the ledger and reports have any file: itself where it is plain, else with escapes; no two have the same.
+
+    Where it is too long to be shown, its beginning and a hash.
+    """
+    if file_name.isascii() and file_name.isprintable() and "\\" not in file_name:
+        return file_name
+    shown = _escaped(file_name)[1:-1]
+    if len(shown) <= _SHOWN_CHARACTERS:
+        return shown
+    return f"{shown[:_SHOWN_CHARACTERS]}…{hashlib.sha256(file_name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def printable(name: str) -> str:
     """A name as it can be shown in one line: what cannot be printed as escapes, shortened."""
-    shown = repr(name.encode("utf-8", "surrogateescape"))[1:] if not _encodable(name) else repr(name)
-    return shown if len(shown) <= limit else f"{shown[:limit]}…'"
+    shown = _escaped(name)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…'"
+
+
+def _escaped(name: str) -> str:
+    return repr(name) if _encodable(name) else repr(name.encode("utf-8", "surrogateescape"))[1:]
 
 
 def _encodable(name: str) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 
 from procurement_platform.errors import NotPermitted
-from procurement_platform.inbox.identity import FileIdentity, Unfit, is_ignored, parse_name, printable
+from procurement_platform.inbox.identity import FileIdentity, Unfit, is_ignored, ledger_name, parse_name, printable
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,7 @@ def _newest(files: Iterable[FoundFile]) -> tuple[list[FoundFile], list[UnfitFile
 
 
 def _unfit(feed: str, run_date: dt.date, entry: _Entry, reason: str) -> UnfitFile:
-    shown = entry.name if entry.name.isprintable() and entry.name.isascii() else printable(entry.name)[1:-1]
-    return UnfitFile(feed, run_date, shown, entry.path, entry.size, entry.modified_at, reason)
+    return UnfitFile(feed, run_date, ledger_name(entry.name), entry.path, entry.size, entry.modified_at, reason)
 
 
 def _local(url: str) -> str:

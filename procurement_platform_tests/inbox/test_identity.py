@@ -1,4 +1,5 @@
 import datetime as dt
+import hashlib
 import string
 
 import pytest
@@ -11,6 +12,7 @@ from procurement_platform.inbox.identity import (
     Unfit,
     file_id,
     is_ignored,
+    ledger_name,
     parse,
     parse_date,
     parse_name,
@@ -147,3 +149,25 @@ def test_names_are_shown_in_one_line() -> None:
     assert printable("a\nb") == "'a\\nb'"
     assert printable("a\udcff") == "'a\\xff'"
     assert len(printable("x" * 1000)) < 100
+
+
+@given(st.lists(st.text(st.sampled_from("aüé\\'\"\n\x85\u200b"), min_size=1, max_size=90), min_size=2, max_size=2, unique=True))
+def test_no_two_names_look_alike(names: list[str]) -> None:
+    one, other = map(ledger_name, names)
+    assert one != other
+    assert one.isprintable()
+    assert len(one) <= 90
+
+
+def test_a_plain_name_stays_as_it_is_and_a_long_one_ends_in_a_hash() -> None:
+    assert ledger_name("x" * 255) == "x" * 255
+    assert ledger_name("a\\xff") == "a\\\\xff"
+    assert ledger_name("a\udcff") == "a\\xff"
+    assert ledger_name("ü" * 90) == "ü" * 80 + "…" + hashlib.sha256(("ü" * 90).encode()).hexdigest()[:8]
+
+
+@given(st.text(max_size=255))
+def test_what_is_derived_from_a_name_finds_room(file_name: str) -> None:
+    assert len(safe_name(file_name)) <= 160
+    if len(file_name) <= 160:
+        assert len(safe_name(file_name)) == len(file_name)

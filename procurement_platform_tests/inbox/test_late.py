@@ -3,29 +3,19 @@
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from procurement_platform.inbox import waiting
 from procurement_platform.inbox.late import Look, StaleDay, touched_dates
-from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN
-from procurement_platform.settings import Settings
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 from procurement_platform_tests.rights import without_root_rights
 
 BEFORE = DAY - dt.timedelta(days=1)
 See = Callable[..., list[StaleDay]]
-
-
-@pytest.fixture
-def shop(home: Settings) -> Iterator[Shop]:
-    shop = Shop(Platform(home.model_copy(update={"settle_seconds": 0.0})))
-    shop.load()
-    yield shop
-    shop.platform.close()
 
 
 @pytest.fixture

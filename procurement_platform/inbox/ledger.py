@@ -1,7 +1,7 @@
 """The file ledger (`control.files`): every file a market ever sent, what became of it, and which files a day is made of."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -105,11 +105,12 @@ class Ledger:
             ).fetchall()
         return dict(rows)
 
-    def record(self, files: Sequence[LedgerFile]) -> None:
-        """Writes what became of a day's files, in one transaction.
+    def record(self, files: Sequence[LedgerFile], sent: Collection[str] = ()) -> None:
+        """Writes what became of a day's files, in one transaction; `sent` are the ids of those that the inbox holds.
 
         A file that is accepted anew takes the place of the one before of its identity, and of rejected ones; one that was accepted before
-        takes nobody's. A rejected file takes the place of rejected ones alone. A file that is superseded already is noted once.
+        takes that of rejected ones where it was sent again, and nobody's where its raw copy was read: a correction that cannot be read
+        stays rejected. A rejected file takes the place of rejected ones alone. A file that is superseded already is noted once.
         """
         with self._database.transaction() as connection:
             # Accepted first: the rejection of a correction must outlive the file it did not replace, whichever comes first here.
@@ -122,9 +123,16 @@ class Ledger:
                     UPDATE control.files SET state = 'superseded'
                     WHERE feed = %(feed)s AND run_date = %(date)s AND name = %(name)s AND file_id <> %(id)s
                         AND state = ANY(CASE WHEN %(accepted)s THEN ARRAY['accepted', 'rejected'] ELSE ARRAY['rejected'] END)
-                        AND NOT (%(accepted)s AND EXISTS (SELECT FROM control.files WHERE file_id = %(id)s AND state = 'accepted'))
+                        AND NOT (%(read_again)s AND EXISTS (SELECT FROM control.files WHERE file_id = %(id)s AND state = 'accepted'))
                     """,
-                    {"feed": file.feed, "date": file.run_date, "name": file.name, "id": file.file_id, "accepted": file.state == "accepted"},
+                    {
+                        "feed": file.feed,
+                        "date": file.run_date,
+                        "name": file.name,
+                        "id": file.file_id,
+                        "accepted": file.state == "accepted",
+                        "read_again": file.state == "accepted" and file.file_id not in sent,
+                    },
                 )
                 self._upsert(connection, file)
 

@@ -41,10 +41,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A file of the day and what became of it. `outcome` is None where it was not decoded (no market of ours, not a file)."""
+    """A file of the day and what became of it. `outcome` is None where it was not decoded (no market of ours, not a file).
+
+    `sent`: the inbox holds it, or held it when it was refused for its market.
+    """
 
     file: LedgerFile
     outcome: DecodeOutcome | None
+    sent: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Receiver:
                 self._discard(outcome)
                 touched[outcome.file_id] = found.modified_at
             else:
-                receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome))
+                receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome, sent=True))
                 if outcome.status == "accepted":
                     continue
             if before is not None and before.file_id != outcome.file_id:

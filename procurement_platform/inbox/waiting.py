@@ -22,12 +22,19 @@ class Seen:
 
     def __init__(self, known: Iterable[LedgerFile]) -> None:
         self._versions: dict[_Key, list[LedgerFile]] = defaultdict(list)
+        self._refused: set[_Key] = set()  # corrections that could not be read, of a file that may be in use
         for version in known:
             self._versions[version.feed, version.name, version.file_name].append(version)
+            if version.state == "rejected":
+                self._refused.add((version.feed, version.market, version.name))
 
     def has(self, file: FoundFile | UnfitFile) -> bool:
-        """Whether the day's last run saw the file as it is now. What it did not see waits for the next one."""
-        return _is_among(file, self._versions[_key(file)])
+        """Whether the day's last run saw the file as it is now. What it did not see waits for the next one.
+
+        A file in use that lies there although a correction of it was rejected was sent again since: the next run lets it take that place.
+        """
+        version = _version(file, self._versions[_key(file)])
+        return version is not None and not (version.state == "accepted" and (version.feed, version.market, version.name) in self._refused)
 
 
 def name_of(file: FoundFile | UnfitFile) -> str:
@@ -46,19 +53,25 @@ def is_readable(path: str) -> bool:
         return False
 
 
-def _is_among(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> bool:
-    seen = [v for v in versions if v.sent_at == file.modified_at and v.size_bytes == file.size]
-    if seen:
-        return any(v.state != "superseded" for v in seen)
+def _version(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> LedgerFile | None:
+    """Which of the ledger's versions, those superseded left out, the file is as it lies there; None where it is another."""
+    # Of versions that look alike a rejected one counts as seen: no run would find anything new.
+    standing = sorted((v for v in versions if v.state != "superseded"), key=lambda v: v.state == "accepted")
+    if any(_looks_like(file, v) for v in versions):
+        return next((v for v in standing if _looks_like(file, v)), None)
     # What is no file, or could not be read, stands in the ledger with size 0. Once it may be read, a run can take it: its time is the same.
-    unread = any(v.sent_at == file.modified_at and v.size_bytes == 0 and v.state != "superseded" for v in versions)
-    if unread and (isinstance(file, UnfitFile) or not is_readable(file.path)):
-        return True
-    same_size = [v for v in versions if v.size_bytes == file.size and v.state != "superseded"]
+    unread = next((v for v in standing if v.sent_at == file.modified_at and v.size_bytes == 0), None)
+    if unread is not None and (isinstance(file, UnfitFile) or not is_readable(file.path)):
+        return unread
+    same_size = [v for v in standing if v.size_bytes == file.size]
     if not same_size or isinstance(file, UnfitFile) or file.size > HASHED_BYTES or "://" in file.path:
-        return False
+        return None
     digest = _sha256(file.path, file.size, file.modified_at)
-    return any(v.sha256 == digest for v in same_size)
+    return next((v for v in same_size if v.sha256 == digest), None)
+
+
+def _looks_like(file: FoundFile | UnfitFile, version: LedgerFile) -> bool:
+    return version.sent_at == file.modified_at and version.size_bytes == file.size
 
 
 @lru_cache(maxsize=1024)

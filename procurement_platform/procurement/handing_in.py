@@ -121,6 +121,9 @@ def _told(platform: Platform, handed: HandedIn, ledger: list[LedgerFile]) -> lis
             at = f"{own.withdrawn_at:%Y-%m-%d %H:%M} UTC" if own.withdrawn_at else "an unknown day"
             told = f"these bytes were withdrawn on {at} by {own.withdrawn_by} ({own.withdrawn_why})"
             return [f"{handed.path}: put in. {told[0].upper()}{told[1:]}; they count again from the next run on: {run}"]
+        if own.state == "accepted" and any(f.state == "rejected" for f in ledger):
+            told = f"these bytes are in use on {run_date} already ({_rows(own)}, id {_short(own)})"
+            return [f"{handed.path}: put in. T{told[1:]}; what was rejected since is forgotten from the next run on: {run}"]
         if own.state == "accepted":
             return [f"{handed.path}: nothing changes, these bytes are in use on {run_date} already ({_rows(own)}, id {_short(own)})"]
         if own.state == "rejected":

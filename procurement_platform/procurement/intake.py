@@ -86,7 +86,7 @@ def take_in(run: DayRun) -> Intake:
         with _concerning(feed):
             days.append(_without_duplicates(run, feed, received, places[feed.name]))
     run.guard()
-    platform.ledger.record([file for day in days for file in day.files])
+    platform.ledger.record([file for day in days for file in day.files], sent={r.file.file_id for r in received.receipts if r.sent})
     receiver.tidy_raw(FEEDS)
     inputs = {**DayState.of(run).inputs(ORDER_LINES.name), "earlier": earlier}
     tables = []

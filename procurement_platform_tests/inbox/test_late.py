@@ -135,6 +135,19 @@ def test_an_unchanged_file_is_never_read(shop: Shop, published: Path, see: See) 
     assert waiting._sha256.cache_info().misses == 0
 
 
+def test_a_file_sent_again_after_a_broken_correction_makes_the_day_stale_once(shop: Shop, published: Path, see: See) -> None:
+    good, sent = published.read_bytes(), published.stat().st_mtime_ns
+    published.write_bytes(b"no,such,columns\n")
+    shop.run()
+    assert see() == []
+    published.write_bytes(good)
+    for again in (sent, time.time_ns()):  # as a copy that keeps the time, and as one that does not
+        os.utime(published, ns=(again, again))
+        assert [stale.why for stale in see()] == ["new: DE.csv"]
+    shop.run()
+    assert see() == []
+
+
 def test_a_file_that_left_the_inbox_stays_in_use(published: Path, see: See) -> None:
     published.unlink()
     assert see() == []

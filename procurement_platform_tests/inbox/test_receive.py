@@ -1,10 +1,21 @@
 """What the inbox may hold, and how often: no name and no order of sending stops the other markets, and nothing is told twice or lost."""
 
 import os
+from pathlib import Path
+from typing import Never
 
 import pytest
 
-from procurement_platform_tests.procurement.shop import DAY, Shop, order
+from procurement_platform.inbox.ledger import Ledger
+from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
+
+
+class Killed(BaseException):
+    """A run ended here."""
+
+
+def killed(*_: object, **__: object) -> Never:
+    raise Killed
 
 
 def refused(shop: Shop) -> list[tuple[str, str]]:
@@ -50,3 +61,69 @@ def test_names_that_look_alike_are_told_apart(shop: Shop, one: str, other: str) 
         kept = [f for f in shop.ledger().values() if f.state == "rejected"]
         assert {shop.platform.lake.read(f.raw_path) for f in kept} == {os.fsencode(one), os.fsencode(other)}
     assert all(file.isprintable() for _, file in refused(shop))
+
+
+def told(shop: Shop) -> tuple[object, ...]:
+    """What buyers see of the day."""
+    return shop.report(), shop.csvs(), shop.demand()
+
+
+def send(shop: Shop, *, good: bool) -> Path:
+    """DE's stock, which leaves out B; or a correction of it that cannot be read."""
+    if good:
+        return shop.put("stock", "DE", [count("A", 3)], form="csv")
+    return shop.put_bytes("stock", "DE.csv", b"market,sku\nDE,A\n")
+
+
+@pytest.fixture
+def corrected(shop: Shop) -> tuple[Shop, tuple[object, ...]]:
+    """A shop whose first stock was followed by a correction that cannot be read; and what was seen before that."""
+    shop.put("orders", "DE", [order("1", "B", 7)])
+    send(shop, good=True)
+    shop.run()
+    before = told(shop)
+    assert shop.demand()["DE", "B"]["stock_basis"] == "zero"
+    send(shop, good=False)
+    shop.run()
+    assert shop.demand()["DE", "B"]["stock_basis"] == "unknown"
+    assert refused(shop) == [("DE", "DE.csv")]
+    return shop, before
+
+
+def test_a_file_sent_again_after_a_broken_correction_takes_its_place(corrected: tuple[Shop, tuple[object, ...]]) -> None:
+    shop, before = corrected
+    path = send(shop, good=True)
+    for _ in range(2):
+        shop.run()
+        assert told(shop) == before
+        assert {f.state for f in shop.platform.ledger.files(DAY) if f.name == "DE" and f.feed == "stock"} == {"accepted", "superseded"}
+    path.unlink()
+    shop.run()
+    assert told(shop) == before
+
+
+@pytest.mark.parametrize("step", ["record", "moved"])
+def test_a_run_killed_while_it_takes_the_file_again_heals(
+    corrected: tuple[Shop, tuple[object, ...]], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, before = corrected
+    send(shop, good=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, step, killed)
+        with pytest.raises(Killed):
+            shop.run()
+    shop.run()
+    assert told(shop) == before
+
+
+def test_a_broken_correction_that_left_the_inbox_is_told_until_the_file_is_sent_again(corrected: tuple[Shop, tuple[object, ...]]) -> None:
+    """The file before is read from its raw copy: nobody sent it, and it takes nobody's place."""
+    shop, before = corrected
+    (shop.inbox / "stock" / DAY.isoformat() / "DE.csv").unlink()
+    for _ in range(2):
+        shop.run()
+        assert refused(shop) == [("DE", "DE.csv")]
+        assert shop.demand()["DE", "B"]["stock_basis"] == "unknown"
+    send(shop, good=True)
+    shop.run()
+    assert told(shop) == before

@@ -108,6 +108,19 @@ def test_bytes_that_were_rejected_are_said_to_have_been(desk: Shop, folder: Path
     )
 
 
+def test_bytes_in_use_are_said_to_take_the_place_of_a_correction_that_was_rejected(desk: Shop, folder: Path) -> None:
+    put(desk, file(folder))
+    desk.run()
+    desk.put_bytes("orders", "DE.csv", b"no,such,columns\n")
+    desk.run()
+    used = desk.ledger()["orders", "DE.csv", "accepted"]
+    (told,) = put(desk, file(folder))
+    assert told.startswith(f"{PATH}: put in. These bytes are in use on {DAY} already (1 row, id {used.file_id[:8]}); ")
+    assert told.endswith(f"what was rejected since is forgotten from the next run on: {RUN}")
+    desk.run()
+    assert {f.state for f in desk.platform.ledger.files(DAY)} == {"accepted", "superseded"}
+
+
 def test_withdrawn_bytes_stay_withdrawn_until_they_are_handed_in_again(desk: Shop, folder: Path) -> None:
     put(desk, file(folder))
     desk.all_counted()

@@ -66,7 +66,8 @@ def test_these_stay_whoever_says_them(words: str) -> None:
     assert not of_metastore(MetaException(words))
 
 
-def test_a_broken_connection_to_the_metastore_may_pass_and_a_bug_of_it_stays() -> None:
+def test_what_a_metastore_says_of_a_lock_while_its_database_is_away_may_pass() -> None:
     assert of_metastore(TTransportException(message="TSocket read 0 bytes"))
-    assert not of_metastore(TApplicationException(TApplicationException.INTERNAL_ERROR, "Internal error processing get_table"))
+    assert of_metastore(TApplicationException(TApplicationException.INTERNAL_ERROR, "Internal error processing show_locks"))
+    assert not of_metastore(TApplicationException(TApplicationException.UNKNOWN_METHOD, "Invalid method name: 'show_locks'"))
     assert metastore_client.explained("thrift://n:1", NoSuchObjectException("hive.raw.orders")) is None

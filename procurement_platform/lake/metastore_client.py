@@ -36,7 +36,9 @@ def explained(uris: str, error: BaseException | None) -> LakeUnavailable | None:
         return None
     words = str(error.message or error).strip()
     line = shorten(words.split("\n", 1)[0], 300)
-    if words_pass(words):
+    # What a metastore of version 3.1 says of a lock whose database does not answer.
+    internal = isinstance(error, TApplicationException) and error.type == TApplicationException.INTERNAL_ERROR
+    if internal or words_pass(words):
         return ConnectionLost(f"the Hive Metastore at {uris} cannot work ({line}); mend what it needs, then run again")
     return LakeUnavailable(f"the Hive Metastore at {uris} refused: {line}")
 

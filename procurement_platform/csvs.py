@@ -44,7 +44,18 @@ def csv_line(values: Sequence[object]) -> bytes:
 
 def csv_of_cells(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """A whole CSV file of rows that are cells already (`cell`, `cells`)."""
-    lines = [columns, *rows]
+    return csv_rows([columns, *rows])
+
+
+def csv_pieces(columns: Sequence[str], tables: "Iterable[pa.Table | pa.RecordBatch]") -> Iterator[bytes]:
+    """A whole CSV file a table at a time, the header first: of any size, in the memory of one table."""
+    yield csv_rows([columns])
+    for table in tables:
+        yield csv_rows(list(cells(table)))
+
+
+def csv_rows(lines: Sequence[Sequence[str]]) -> bytes:
+    """Lines of a CSV file of rows that are cells already."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(lines)
     if "\r" in text.getvalue():
@@ -56,7 +67,7 @@ def csv_of_cells(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes
     return text.getvalue().encode()
 
 
-def cells(table: "pa.Table") -> Iterator[tuple[str, ...]]:
+def cells(table: "pa.Table | pa.RecordBatch") -> Iterator[tuple[str, ...]]:
     """A table's rows as CSV cells, the same that `cell` makes of each value, worked out a column at a time."""
     return zip(*(_column(column) for column in table.columns), strict=True)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.csvs import FORMULA_STARTS, cell, cells, csv_bytes, csv_of_cells
+from procurement_platform.csvs import FORMULA_STARTS, cell, cells, csv_bytes, csv_of_cells, csv_pieces
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,6 @@ def test_a_table_by_columns_is_the_same_csv_as_value_by_value(rows: list[tuple[o
     names = [f"c{place}" for place in range(len(KINDS))]
     columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(KINDS)]
     table = pa.table(columns, names=names)
-    assert csv_of_cells(names, cells(table)) == csv_bytes(names, [list(row.values()) for row in table.to_pylist()])
+    whole = csv_bytes(names, [list(row.values()) for row in table.to_pylist()])
+    assert csv_of_cells(names, cells(table)) == whole
+    assert b"".join(csv_pieces(names, table.to_batches(max_chunksize=2))) == whole

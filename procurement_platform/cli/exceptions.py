@@ -1,7 +1,7 @@
 """`procurement exceptions`: a day's report, and every crash there ever was."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Annotated
 
@@ -40,11 +40,9 @@ def exceptions(
             show(crashes, CRASH_COLUMNS, form, title="Crashes", view=View(("message",), ("domain", "run_id")))
         else:
             run_date = date or settings().default_run_date()
-            found: Iterable[Mapping[str, object]] = service.exceptions(platform, run_date)
-            columns = [column.name for column in VIOLATIONS.columns]
-            if form == "table":
-                found, columns = sorted(found, key=gravity), list(TABLE_COLUMNS)
-            show(found, columns, form, title=f"Exceptions of {run_date}", view=View(("message",), SPARE))
+            found = service.exceptions(platform, run_date)
+            columns = list(TABLE_COLUMNS) if form == "table" else [column.name for column in VIOLATIONS.columns]
+            show(found, columns, form, title=f"Exceptions of {run_date}", view=View(("message",), SPARE), first=gravity)
             if form == "table":
                 say_if_refreshed(platform, run_date)
             say_if_behind(platform, run_date, crash=False)  # the report has its line of it
@@ -57,23 +55,23 @@ def gravity(line: Mapping[str, object]) -> tuple[int, *tuple[str, ...]]:
 
 def counts(found: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     """One line per rule, the gravest first: how many lines, rows and units (None where the rule counts none), and the first message."""
-    by_rule: dict[tuple[int, str, str], list[Mapping[str, object]]] = {}
+    by_rule: dict[tuple[int, str], _Counted] = {}
     for line in found:
-        severity = str(line["severity"])
-        by_rule.setdefault((SEVERITIES.index(severity), severity, str(line["rule"])), []).append(line)
-    return [
-        {
-            "severity": severity,
-            "rule": rule,
-            "lines": len(own),
-            "rows": sum(value for line in own if isinstance(value := line["rows"], int)),
-            "units": _sum(line["units"] for line in own),
-            "example": own[0]["message"],
-        }
-        for (_, severity, rule), own in sorted(by_rule.items())
-    ]
+        key = (SEVERITIES.index(str(line["severity"])), str(line["rule"]))
+        by_rule.setdefault(key, _Counted(example=line["message"])).add(line)
+    return [{"severity": SEVERITIES[place], "rule": rule, **asdict(own)} for (place, rule), own in sorted(by_rule.items())]
 
 
-def _sum(units: Iterable[object]) -> Decimal | None:
-    counted = [each for each in units if isinstance(each, Decimal)]
-    return sum(counted, Decimal(0)) if counted else None
+@dataclass
+class _Counted:
+    example: object
+    lines: int = 0
+    rows: int = 0
+    units: Decimal | None = None
+
+    def add(self, line: Mapping[str, object]) -> None:
+        self.lines += 1
+        if isinstance(rows := line["rows"], int):
+            self.rows += rows
+        if isinstance(units := line["units"], Decimal):
+            self.units = (self.units or Decimal(0)) + units

@@ -1,9 +1,10 @@
 """`procurement orders`: a published day's supplier orders."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,20 +75,13 @@ def below_minimum(platform: "Platform", run_date: dt.date, lines: Iterable[Mappi
 
 def totals(lines: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     """Sums per currency: money of different currencies is never added."""
-    by_currency: dict[str, list[Mapping[str, object]]] = {}
+    suppliers: dict[str, set[object]] = defaultdict(set)
+    sums: dict[str, dict[str, Any]] = {}
     for line in lines:
-        by_currency.setdefault(str(line["currency"]), []).append(line)
-    return [
-        {
-            "currency": currency,
-            "suppliers": len({line["supplier_id"] for line in own}),
-            "orders": len(own),
-            "units": sum(_decimals(own, "quantity"), Decimal(0)),
-            "amount": sum(_decimals(own, "amount"), Decimal(0)),
-        }
-        for currency, own in sorted(by_currency.items())
-    ]
-
-
-def _decimals(lines: Iterable[Mapping[str, object]], column: str) -> Iterator[Decimal]:
-    return (value for line in lines if isinstance(value := line[column], Decimal))
+        currency = str(line["currency"])
+        suppliers[currency].add(line["supplier_id"])
+        own = sums.setdefault(currency, {"orders": 0, "units": Decimal(0), "amount": Decimal(0)})
+        own["orders"] += 1
+        own["units"] += line["quantity"]
+        own["amount"] += line["amount"]
+    return [{"currency": currency, "suppliers": len(suppliers[currency]), **own} for currency, own in sorted(sums.items())]

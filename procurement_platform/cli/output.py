@@ -4,10 +4,13 @@ import datetime as dt
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import chain, islice
+from heapq import nsmallest
+from itertools import chain, count, islice
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -55,10 +58,12 @@ def show(
     hidden: Sequence[str] = (),
     view: View | None = None,
     most: int = TABLE_ROWS,
+    first: Callable[[Row], tuple[Any, ...]] | None = None,
 ) -> None:
     """Print rows. Only whole output is begun: an error in finding the first row leaves standard output empty.
 
-    `title`, `hidden` (columns that are the same in every row), `view` and `most` (rows) concern the table only.
+    `title`, `hidden` (columns that are the same in every row), `view`, `most` (rows) and `first` (the order of the rows, those to show
+    first; None: as they come) concern the table only.
     """
     iterator = iter(rows)
     rows = chain(list(islice(iterator, 1)), iterator)
@@ -69,8 +74,11 @@ def show(
         for row in rows:
             _write(csv_line([row[column] for column in columns]))
     else:
-        shown = list(islice(rows, most))
-        more = sum(1 for _ in rows)
+        passed = count()
+        passing = (row for row, _ in zip(rows, passed, strict=False))
+        shown = nsmallest(most, passing, key=first) if first else list(islice(passing, most))
+        deque(passing, maxlen=0)  # to the end: how many there are
+        more = next(passed) - len(shown)
         show_table(shown, [c for c in columns if c not in hidden], title, view)
         if more:
             say(f"… {more:,} more, --format csv has them all")

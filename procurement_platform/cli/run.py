@@ -4,9 +4,10 @@ import datetime as dt
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from heapq import nsmallest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,27 +96,32 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     from procurement_platform.procurement import service
     from procurement_platform.procurement.publication import exceptions_folder, orders_folder
 
-    lines = list(service.orders(platform, run_date))
-    found = list(service.exceptions(platform, run_date))
     console = out()
     shown = ("supplier_id", "sku", "need", "quantity", "unit_price", "currency", "amount", "expected_date")
     # By units: amounts are in several currencies.
-    biggest = sorted(lines, key=lambda line: (-line["quantity"], line["supplier_id"], line["sku"]))[:TOP]  # type: ignore[operator]
-    title = f"Supplier orders of {run_date}" + (f", the {TOP} of most units of {len(lines):,}" if len(lines) > TOP else "")
+    biggest = nsmallest(TOP, service.orders(platform, run_date), key=_most_units)
+    sums = totals(service.orders(platform, run_date))
+    lines = sum(int(str(each["orders"])) for each in sums)
+    title = f"Supplier orders of {run_date}" + (f", the {TOP} of most units of {lines:,}" if lines > TOP else "")
     show_table(with_money(biggest), shown, title, View(spare=SPARE), whole=f"procurement orders {run_date}")
-    if lines:
+    if sums:
         console.print()
-        show_table(with_money(totals(lines)), TOTALS, "Totals")
-    for note in below_minimum(platform, run_date, lines):
+        show_table(with_money(sums), TOTALS, "Totals")
+    for note in below_minimum(platform, run_date, service.orders(platform, run_date)):
         say(note, "yellow")
     console.print()
     summary = View(details=("example",), spare=("rows",))
-    found_title = f"Exceptions of {run_date}: {len(found):,}"
-    show_table(counts(found), ("severity", "rule", "lines", "rows", "units", "example"), found_title, summary)
+    found = counts(service.exceptions(platform, run_date))
+    found_title = f"Exceptions of {run_date}: {sum(int(str(each['lines'])) for each in found):,}"
+    show_table(found, ("severity", "rule", "lines", "rows", "units", "example"), found_title, summary)
     console.print()
     console.print(f"Done in {seconds:.1f} s. Files, one per supplier:  {platform.lake.path(orders_folder(run_date))}")
     console.print(f"The exceptions report:  {platform.lake.path(exceptions_folder(run_date), 'exceptions.csv')}")
     console.print(f"The UI:  {_command()} ui  (then http://127.0.0.1:3000)")
+
+
+def _most_units(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return -line["quantity"], line["supplier_id"], line["sku"]
 
 
 def _command() -> str:

@@ -2,17 +2,18 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import InputGone
-from procurement_platform.lake.files import Lake
+from procurement_platform.lake.files import Lake, pieces_of
 from procurement_platform.lake.stable import switch
 
 _Given = TypeVar("_Given")
@@ -50,17 +51,18 @@ class Days:
     def __init__(self, database: Database, lake: Lake) -> None:
         self._database, self._lake = database, lake
 
-    def put(self, run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
-        """Writes a file into its run's folder. Nobody reads it before the day that names it is published."""
-        return self.put_all([(run_path, stable, data, rows)])[0]
+    def put(self, run_path: str, stable: str, pieces: Iterable[bytes], rows: int) -> ManifestFile:
+        """Writes a file into its run's folder, of pieces, whatever its size. Nobody reads it before the day that names it is published."""
+        digest, size = self._lake.write_pieces(run_path, pieces)
+        return ManifestFile(run_path, stable, digest, size, rows)
 
     def put_all(self, files: Iterable[tuple[str, str, bytes, int]]) -> list[ManifestFile]:
-        """Writes files into their run's folder, each as `put` takes it: put on disk together, which is faster for many."""
+        """Writes files (path in the run's folder, stable path, bytes, rows), put on disk together, which is faster for many."""
 
         def put(file: tuple[str, str, bytes, int]) -> ManifestFile:
             run_path, stable, data, rows = file
             self._lake.write(run_path, data, lasting=False)
-            return _describe(run_path, stable, data, rows)
+            return ManifestFile(run_path, stable, hashlib.sha256(data).hexdigest(), len(data), rows)
 
         described = self._each(put, files)
         self._lake.sync(self._lake.path(file.path) for file in described)
@@ -68,7 +70,7 @@ class Days:
 
     def describe(self, run_path: str, stable: str, rows: int) -> ManifestFile:
         """A file that an earlier step put into its run's folder, for the manifest."""
-        return _describe(run_path, stable, self._lake.read(run_path), rows)
+        return ManifestFile(run_path, stable, self._lake.sha256(run_path), self._lake.size(run_path), rows)
 
     def publish(
         self,
@@ -79,11 +81,16 @@ class Days:
         manifest: Sequence[ManifestFile],
         inputs: Mapping[str, object],
         guard: Callable[[], None],
+        also: Callable[[psycopg.Connection], None] = lambda _: None,
     ) -> PublishedDay:
-        """Makes the day visible, by one row. Until the stable paths follow (`link`, `settle`) readers have the manifest's own paths."""
+        """Makes the day visible, by one row. Until the stable paths follow (`link`, `settle`) readers have the manifest's own paths.
+
+        `also` is done in the same transaction, before the row.
+        """
         files = tuple(sorted(manifest, key=lambda f: f.stable))
-        guard()
         with self._database.transaction() as connection:
+            also(connection)
+            guard()
             row = connection.execute(
                 """
                 INSERT INTO control.published_days (domain, run_date, run_id, tables, manifest, inputs, published_at)
@@ -117,19 +124,32 @@ class Days:
             row = connection.execute("SELECT max(run_date) FROM control.published_days WHERE domain = %s", (domain,)).fetchone()
         return row[0] if row else None
 
-    def read(self, file: ManifestFile) -> bytes:
-        """A published file's bytes, as its manifest promises them.
+    def check(self, file: ManifestFile) -> None:
+        """Holds a published file to its manifest.
 
         Raises:
             InputGone: the file is gone or changed.
         """
         try:
-            data = self._lake.read(file.path)
+            digest = self._lake.sha256(file.path)
         except FileNotFoundError:
             raise InputGone(f"{file.path} is gone: run the day again") from None
-        if hashlib.sha256(data).hexdigest() != file.sha256:
+        if digest != file.sha256:
             raise InputGone(f"{file.path} is not what was published (its SHA-256 differs): run the day again")
-        return data
+
+    def read(self, file: ManifestFile) -> bytes:
+        """A published file's bytes, whole; see `pieces`."""
+        return b"".join(self.pieces(file))
+
+    def pieces(self, file: ManifestFile) -> Iterator[bytes]:
+        """A published file's bytes in pieces, as its manifest promises them: the first comes once all of them were checked.
+
+        Raises:
+            InputGone: the file is gone or changed.
+        """
+        self.check(file)
+        with self._lake.open(file.path) as opened:
+            yield from pieces_of(opened)
 
     def settle(self, day: PublishedDay, folder: str) -> list[str]:
         """Makes a stable folder hold exactly the manifest's files, as copies: missing or changed ones are written, stale ones removed.
@@ -142,7 +162,7 @@ class Days:
         def mend(file: ManifestFile) -> str | None:
             if self._same(file):
                 return None
-            self._lake.write(file.stable, self.read(file), lasting=False)  # what a power cut takes, the next run mends
+            self._lake.write_pieces(file.stable, self.pieces(file), lasting=False)  # what a power cut takes, the next run mends
             return file.stable
 
         mended = [path for path in self._each(mend, wanted.values()) if path is not None]
@@ -164,7 +184,7 @@ class Days:
         """
         names = []
         for file in _of(day, folder):
-            self.read(file)
+            self.check(file)
             names.append(file.stable.removeprefix(f"{folder}/"))
         return [f"{folder}/{name}" for name in switch(Path(self._lake.path(folder)), run_folder, names)]
 
@@ -178,7 +198,7 @@ class Days:
     def _same(self, file: ManifestFile) -> bool:
         if not self._lake.exists(file.stable) or self._lake.size(file.stable) != file.bytes:
             return False
-        return hashlib.sha256(self._lake.read(file.stable)).hexdigest() == file.sha256
+        return self._lake.sha256(file.stable) == file.sha256
 
     def _select(self, domain: str, first: dt.date, last: dt.date) -> list[PublishedDay]:
         with self._database.transaction() as connection:
@@ -194,7 +214,3 @@ class Days:
 
 def _of(day: PublishedDay, folder: str) -> list[ManifestFile]:
     return [file for file in day.manifest if file.stable.rpartition("/")[0] == folder]
-
-
-def _describe(run_path: str, stable: str, data: bytes, rows: int) -> ManifestFile:
-    return ManifestFile(run_path, stable, hashlib.sha256(data).hexdigest(), len(data), rows)

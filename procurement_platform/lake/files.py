@@ -4,11 +4,13 @@ A local lake names its files by their paths, any other by their whole URLs.
 """
 
 import datetime as dt
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from tempfile import NamedTemporaryFile
 from typing import IO
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -17,6 +19,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from procurement_platform.errors import LakeUnavailable
+
+_PIECE = 4 * 1024 * 1024
 
 
 class Lake:
@@ -133,6 +137,29 @@ class Lake:
                     file.flush()
                     os.fsync(file.fileno())
 
+    def write_pieces(self, relative: str, pieces: Iterable[bytes], *, lasting: bool = True) -> tuple[str, int]:
+        """Writes a whole file as `write` does, of pieces that come one after the other: it is never held whole.
+
+        Returns its SHA-256 and its size in bytes.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self._beside(relative, lasting=lasting) as beside, self._written(beside) as file:
+            for piece in pieces:
+                digest.update(piece)
+                size += file.write(piece)
+            file.flush()
+            if self.local and lasting:
+                os.fsync(file.fileno())
+        return digest.hexdigest(), size
+
+    def sha256(self, relative: str) -> str:
+        """A file's SHA-256, read in pieces."""
+        digest = hashlib.sha256()
+        with self.open(relative) as file:
+            for piece in pieces_of(file):
+                digest.update(piece)
+        return digest.hexdigest()
+
     def upload(self, local: Path, relative: str) -> None:
         """Copies a file of this machine into the lake, in one step for its readers, whatever its size."""
         with self._beside(relative, lasting=True) as beside:
@@ -182,6 +209,17 @@ class Lake:
             _fsync(folder)
 
     @contextmanager
+    def _written(self, path: str) -> Iterator[IO[bytes]]:
+        """A new file to write; one of a lake elsewhere is written here first, and put there once it is whole."""
+        if self.local:
+            with self.fs.open(path, "wb") as file:
+                yield file
+            return
+        with NamedTemporaryFile() as here:
+            yield here
+            self.fs.put_file(here.name, path)
+
+    @contextmanager
     def _beside(self, relative: str, *, lasting: bool) -> Iterator[str]:
         """A path beside a file's: what was written there becomes the file, or is removed where writing failed."""
         path = self.path(relative)
@@ -204,6 +242,12 @@ class Lake:
                 _fsync(_parent(target))
         else:
             self.fs.mv(source, target)  # HDFS: over the target, in one step
+
+
+def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
+    """An open file's bytes, some MiB at a time."""
+    while piece := file.read(_PIECE):
+        yield piece
 
 
 def _name(path: str) -> str:

@@ -28,9 +28,17 @@ def read_columns(lake: Lake, files: Sequence[str], columns: Sequence[str] | None
 
 def read_rows(lake: Lake, path: str, batch: int = 1_000) -> Iterator[dict[str, object]]:
     """A file's rows, one after the other."""
+    for rows in read_batches(lake, path, batch=batch):
+        yield from rows.to_pylist()
+
+
+def read_batches(lake: Lake, path: str, columns: Sequence[str] | None = None, *, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
+    """A file's rows in order, at most `batch` of them at a time, so that none of its size is held.
+
+    `columns` None: all of them.
+    """
     with ExitStack() as closing, pq.ParquetFile(_source(lake, path, closing)) as file:
-        for rows in file.iter_batches(batch_size=batch):
-            yield from rows.to_pylist()
+        yield from file.iter_batches(batch_size=batch, columns=list(columns) if columns else None)
 
 
 def _source(lake: Lake, path: str, closing: ExitStack) -> str | IO[bytes]:

@@ -15,7 +15,6 @@ from procurement_platform.lake.parquet import footer
 from procurement_platform.lake.runs import RunRegistry, TableRun
 from procurement_platform.lake.tables import Table
 
-_PIECE = 4 * 1024 * 1024
 # In a run's inputs: its rows are those of the run `from`, whose content and inputs it has, in other files: `files` is those files' hash.
 COMPACTED = "compacted"
 
@@ -138,11 +137,7 @@ def content_hash(lake: Lake, files: Sequence[str]) -> str:
 
 def sha256_of(lake: Lake, path: str) -> str:
     """A file's SHA-256, read in pieces."""
-    digest = hashlib.sha256()
-    with lake.open(path) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return lake.sha256(path)
 
 
 def _check_schema(table: Table, path: str, found: pa.Schema) -> None:

@@ -1,49 +1,31 @@
 """One way to make a table from SQL: run it into the run's folder, check it, commit it, and set its violations beside it."""
 
 import datetime as dt
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation, Scalar
 from procurement_platform.errors import PromiseBroken
-from procurement_platform.lake.parquet import read_columns
+from procurement_platform.lake.parquet import read_batches
 from procurement_platform.lake.publish import Published, content_hash
 from procurement_platform.lake.tables import Table
 from procurement_platform.procurement.coherence import violations_of
+from procurement_platform.quality.tally import COLUMNS, Tally, tally
 from procurement_platform.quality.violations import VIOLATIONS
-
-EXAMPLES = 3  # messages that a failed check shows
-SUBJECT = ["market", "sku", "file", "rows", "units"]  # what a violation is about: the same subject is not told twice
-
-
-@dataclass(frozen=True)
-class Count:
-    """Violations of a rule: lines of the report, rows concerned, units concerned."""
-
-    lines: int
-    rows: int
-    units: Decimal
 
 
 @dataclass(frozen=True)
 class Found:
-    """The violations that a step found; `counts`, `examples` and `fingerprints` (of what they are about) are by (dataset, rule)."""
+    """The violations that a step found, and what they come to by (dataset, rule)."""
 
     name: str
     files: tuple[str, ...]
-    counts: Mapping[tuple[str, str], Count]
-    examples: Mapping[tuple[str, str], Sequence[str]]
-    fingerprints: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    tallies: Mapping[tuple[str, str], Tally]
 
 
 @dataclass(frozen=True)
@@ -124,14 +106,14 @@ def find(run: DayRun, name: str, checks: Sequence[Check]) -> Found:
         target = f"{base}/part-{number}.parquet"
         params: dict[str, Scalar] = {"run_date": run.run_date}
         files += platform.engine.write(platform.query(check.query), check.relations, target, VIOLATIONS.sql_types, params).files
-    columns = ["dataset", "rule", *SUBJECT, "message"]
-    return Found(name, tuple(files), *_counts(read_columns(platform.lake, files, columns) if files else None))
+    batches = (batch for path in files for batch in read_batches(platform.lake, path, COLUMNS))
+    return Found(name, tuple(files), tally(batches))
 
 
 def keep(run: DayRun, found: Found, inputs: Mapping[str, object]) -> Found:
     """Makes what a step found the day's: the report unites what is kept."""
     run.guard()
-    lines = sum(count.lines for count in found.counts.values())
+    lines = sum(each.lines for each in found.tallies.values())
     digest = content_hash(run.platform.lake, found.files)
     run.platform.registry.commit(violations_of(found.name), run.run_date, run.run_id, rows=lines, content_hash=digest, inputs=inputs)
     return found
@@ -147,18 +129,3 @@ def rows_relation(run: DayRun, name: str, table: pa.Table, types: Mapping[str, s
     pq.write_table(table, sink, compression="zstd")
     lake.write(relative, sink.getvalue(), lasting=False)
     return Relation(types, (lake.path(relative),))
-
-
-def _counts(table: pa.Table | None) -> tuple[dict[tuple[str, str], Count], dict[tuple[str, str], list[Any]], dict[tuple[str, str], str]]:
-    if table is None:
-        return {}, {}, {}
-    grouped = table.group_by(["dataset", "rule"]).aggregate([("rule", "count"), ("rows", "sum"), ("units", "sum")]).to_pylist()
-    counts = {(g["dataset"], g["rule"]): Count(g["rule_count"], g["rows_sum"], g["units_sum"] or Decimal(0)) for g in grouped}
-    examples, fingerprints = {}, {}
-    for dataset, rule in counts:
-        group = table.filter(pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["rule"], rule)))
-        examples[dataset, rule] = group.slice(0, EXAMPLES)["message"].to_pylist()
-        text = pa.BufferOutputStream()
-        csv.write_csv(group.select(SUBJECT).sort_by([(name, "ascending") for name in SUBJECT]), text)
-        fingerprints[dataset, rule] = hashlib.sha256(text.getvalue()).hexdigest()[:16]
-    return counts, examples, fingerprints

@@ -1,6 +1,7 @@
 """The two tables people open, as typed frames: supplier orders and exceptions are held to their columns once more before they are shown."""
 
 import warnings
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -25,16 +26,18 @@ def check_supplier_orders(orders: pa.Table) -> None:
     _check(SUPPLIER_ORDERS, orders, unique="sku")
 
 
-def check_exceptions(violations: pa.Table) -> None:
-    """Holds a day's report to its columns, and to the rules and severities there are.
+def checked_exceptions(violations: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """A day's report as it comes, each piece held to its columns, and to the rules and severities there are.
 
     Raises:
         PromiseBroken: names the column, what is wrong with it, and the rows.
     """
-    _check(VIOLATIONS, violations)
+    for batch in violations:
+        _check(VIOLATIONS, batch)
+        yield batch
 
 
-def _check(table: Table, rows: pa.Table, unique: str = "") -> None:
+def _check(table: Table, rows: pa.Table | pa.RecordBatch, unique: str = "") -> None:
     if rows.num_rows:  # an empty frame has no types to check
         checked = _frame_type(table, unique).type_check(None, rows.to_pandas(date_as_object=True, integer_object_nulls=True))
         if not checked.success:

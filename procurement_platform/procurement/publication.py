@@ -5,19 +5,20 @@ import re
 from itertools import groupby
 from operator import itemgetter
 
-from psycopg import sql
+from psycopg import Connection, sql
 
 from procurement_platform.csvs import cells, csv_of_cells
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
-from procurement_platform.errors import ProcurementError
+from procurement_platform.errors import InputGone, ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
-from procurement_platform.lake.parquet import read_columns, read_rows
+from procurement_platform.lake.parquet import read_batches, read_rows
 from procurement_platform.lake.retention import remove_old_runs
+from procurement_platform.lake.runs import TableRun
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.coherence import SOURCES, DayState
 from procurement_platform.procurement.derive import current
-from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
+from procurement_platform.procurement.frames import check_supplier_orders, checked_exceptions
 from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import report_csv, with_crash
@@ -49,13 +50,12 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     platform.registry.stage(REPORT, run.run_date, run.run_id, (folder,))
     kept = f"{platform.lake.empty_folder(folder)}/{KEPT_ROWS}"
     relations = {"violations": Relation(VIOLATIONS.sql_types, tuple(files))}
-    platform.engine.write(run.platform.query("procurement/exceptions"), relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date})
-    report = read_columns(platform.lake, [kept])
-    check_exceptions(report)
-    rows = report.to_pylist()
-    file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report_csv(rows), len(rows))
+    query = run.platform.query("procurement/exceptions")
+    rows = platform.engine.write(query, relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date}).rows
+    report = report_csv(checked_exceptions(read_batches(platform.lake, kept)))
+    file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report, rows)
     run.guard()
-    platform.registry.commit(REPORT, run.run_date, run.run_id, rows=len(rows), content_hash=file.sha256, inputs=day.inputs(REPORT))
+    platform.registry.commit(REPORT, run.run_date, run.run_id, rows=rows, content_hash=file.sha256, inputs=day.inputs(REPORT))
     return file
 
 
@@ -65,31 +65,33 @@ def publish_day(run: DayRun) -> PublishedDay:
     state = DayState.of(run).check(*(table.name for table in TABLES), REPORT)
     report = state.outcomes[REPORT]
     tables = {table.name: state.outcomes[table.name].run_id for table in TABLES}
-    manifest = [*_supplier_files(run), _report_file(run, report.run_id, report.rows or 0)]
+    manifest = [*_supplier_files(run), _report_file(run, report)]
     inputs = {
         "files": list(state.files),
         "reference": dict(state.reference),
         "earlier": state.outcomes[ORDER_LINES.name].inputs.get("earlier", {}),
     }
-    day = platform.days.publish(DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard)
+    day = platform.days.publish(
+        DOMAIN, run.run_date, run.run_id, tables, manifest, inputs, run.guard, lambda connection: _remember(connection, run, report.run_id)
+    )
     settle(platform, day)
     keep = platform.settings
     quiet = dt.timedelta(days=keep.orphan_grace_days)
     remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs, quiet=quiet)
-    _remember(run, report.run_id)
     return day
 
 
 def settle(platform: Platform, day: PublishedDay) -> list[str]:
     """Brings the stable paths up to a published day; returns those that were mended."""
-    return [*_settle_orders(platform, day), *platform.days.settle(day, exceptions_folder(day.run_date))]
-
-
-def _settle_orders(platform: Platform, day: PublishedDay) -> list[str]:
-    folder = orders_folder(day.run_date)
+    orders, report = orders_folder(day.run_date), exceptions_folder(day.run_date)
     if platform.lake.local:
-        return platform.days.link(day, folder, _csv_folder(day.run_id))
-    return platform.days.settle(day, folder)  # HDFS has no links: the files follow one by one
+        return [*platform.days.lead_through(day, report, orders), *_switch(platform, day)]
+    return [*platform.days.settle(day, orders), *platform.days.settle(day, report)]  # HDFS has no links: the files follow one by one
+
+
+def _switch(platform: Platform, day: PublishedDay) -> list[str]:
+    """What leads to the suppliers' files and, where it shows no crash, to the report: one rename."""
+    return platform.days.link(day, orders_folder(day.run_date), _csv_folder(day.run_id), exceptions_folder(day.run_date))
 
 
 def report_crash(run: DayRun) -> None:
@@ -106,10 +108,10 @@ def show_crash(platform: Platform, run_date: dt.date) -> bool:
     day = platform.days.get(DOMAIN, run_date)
     stable = f"{exceptions_folder(run_date)}/exceptions.csv"
     if crash is not None:
-        published = next((platform.days.read(f) for f in day.manifest if f.stable == stable), None) if day else None
-        platform.lake.write(stable, with_crash(published, crash, showing=shows(day, crash)))
         if day is not None:  # the run may have been killed right after it published
-            _settle_orders(platform, day)
+            _switch(platform, day) if platform.lake.local else platform.days.settle(day, orders_folder(run_date))
+        published = next((platform.days.pieces(f) for f in day.manifest if f.stable == stable), iter(())) if day else ()
+        platform.lake.write_pieces(stable, with_crash(published, crash, showing=shows(day, crash)))  # a file of its own in the link's place
     elif day is not None:
         settle(platform, day)
     else:
@@ -154,24 +156,26 @@ def _csv_folder(run_id: str) -> str:
     return f"{run_id}/csv"
 
 
-def _report_file(run: DayRun, run_id: str, rows: int) -> ManifestFile:
+def _report_file(run: DayRun, report: TableRun) -> ManifestFile:
     folder = exceptions_folder(run.run_date)
-    path = f"{folder}/{run_id}/exceptions.csv"
-    return run.platform.days.describe(path, f"{folder}/exceptions.csv", rows)
+    path = f"{folder}/{report.run_id}/exceptions.csv"
+    file = run.platform.days.describe(path, f"{folder}/exceptions.csv", report.rows or 0)
+    if file.sha256 != report.content_hash:  # the stable path leads there: somebody may have written through it
+        raise InputGone(f"{path} is not what run {report.run_id} wrote (its SHA-256 differs): run the day again")
+    return file
 
 
-def _remember(run: DayRun, report_run_id: str) -> None:
-    """Keeps the report's lines in the database, where they stay after the files have gone."""
+def _remember(connection: Connection, run: DayRun, report_run_id: str) -> None:
+    """Keeps the report's lines in the database, where they stay after the files have gone: with the published row, or not at all."""
     names = [c.name for c in VIOLATIONS.columns]
     kept = run.platform.lake.path(exceptions_folder(run.run_date), report_run_id, KEPT_ROWS)
     copy_in = sql.SQL("COPY control.exceptions_history (domain, run_id, recorded_at, {}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))
     )
     now = dt.datetime.now(dt.UTC)
-    with run.platform.database.transaction() as connection:
-        connection.execute(
-            "DELETE FROM control.exceptions_history WHERE domain = %s AND run_date = %s AND run_id = %s", (DOMAIN, run.run_date, run.run_id)
-        )
-        with connection.cursor().copy(copy_in) as copy:
-            for row in read_rows(run.platform.lake, kept, 10_000):
-                copy.write_row([DOMAIN, run.run_id, now, *(row[name] for name in names)])
+    connection.execute(
+        "DELETE FROM control.exceptions_history WHERE domain = %s AND run_date = %s AND run_id = %s", (DOMAIN, run.run_date, run.run_id)
+    )
+    with connection.cursor().copy(copy_in) as copy:
+        for row in read_rows(run.platform.lake, kept, 10_000):
+            copy.write_row([DOMAIN, run.run_id, now, *(row[name] for name in names)])

@@ -10,7 +10,7 @@ from operator import itemgetter
 from procurement_platform.errors import ConfigurationError, ProcurementError
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.days import PublishedDay
-from procurement_platform.lake.parquet import read_columns, read_rows
+from procurement_platform.lake.parquet import read_rows
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash, shows
@@ -163,11 +163,11 @@ def exceptions(platform: Platform, run_date: dt.date) -> Rows:
     if day is None:
         if crash is None:
             published_day(platform, run_date)
-        rows: list[dict[str, object]] = []
+        rows: Rows = iter(())
     else:
         stable = f"{exceptions_folder(run_date)}/exceptions.csv"
         report = next(file for file in day.manifest if file.stable == stable)
-        rows = read_columns(platform.lake, [platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS)]).to_pylist()
+        rows = read_rows(platform.lake, platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS))
     line = crash_row(crash, showing=shows(day, crash)) if crash else None
     for row in rows:
         if line is not None and (str(row["rule"]), str(row["severity"])) > (str(line["rule"]), str(line["severity"])):

@@ -1,22 +1,27 @@
 """The exceptions report: a day's violations as CSV, and the one line that says its last run crashed."""
 
 import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from procurement_platform.csvs import csv_bytes
+from procurement_platform.csvs import cell, csv_pieces, csv_rows
 from procurement_platform.quality.crashes import Crash
 from procurement_platform.quality.rules import PIPELINE_CRASH
 from procurement_platform.quality.violations import VIOLATIONS
 
+if TYPE_CHECKING:  # slow to import, which commands that print little do without
+    import pyarrow as pa
+
 SHOWING = "It had published the day by then: all of it shows."
 NOT_SHOWING = "Nothing of it shows; what was published before stays."
 COLUMNS = tuple(c.name for c in VIOLATIONS.columns)
+LINES = 10_000  # at a time
 
 
-def report_csv(violations: Iterable[Mapping[str, object]]) -> bytes:
-    """The report of violations that are in order already."""
-    return csv_bytes(COLUMNS, ([v[c] for c in COLUMNS] for v in violations))
+def report_csv(violations: "Iterable[pa.RecordBatch]") -> Iterator[bytes]:
+    """The report of violations that are in order already, in pieces: it may be longer than memory."""
+    return csv_pieces(COLUMNS, violations)
 
 
 def crash_row(crash: Crash, *, showing: bool) -> dict[str, object]:
@@ -41,15 +46,32 @@ def crash_row(crash: Crash, *, showing: bool) -> dict[str, object]:
     }
 
 
-def with_crash(report: bytes | None, crash: Crash, *, showing: bool) -> bytes:
-    """A report (none: an empty one) with the crash's line in its place among the others.
+def with_crash(report: Iterable[bytes], crash: Crash, *, showing: bool) -> Iterator[bytes]:
+    """A report with the crash's line in its place among the others, in pieces as it comes in pieces; of no report: with that line alone.
 
     Lines are in the order of all columns, as the report's own are.
     """
-    lines = list(csv.reader(io.StringIO((report or csv_bytes(COLUMNS, ())).decode(), newline="")))
-    added = list(csv.reader(io.StringIO(report_csv([crash_row(crash, showing=showing)]).decode(), newline="")))[1]
-    kept = [line for line in lines[1:] if line[1] != PIPELINE_CRASH.name]
-    position = sum(1 for line in kept if line[:3] < added[:3])
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([lines[0], *kept[:position], added, *kept[position:]])
-    return text.getvalue().encode()
+    row = crash_row(crash, showing=showing)
+    added = [cell(row[column]) for column in COLUMNS]
+    lines = csv.reader(_lines(report))
+    yield csv_rows([next(lines, COLUMNS)])
+    standing = False
+    while some := list(islice(lines, LINES)):
+        kept = [line for line in some if line[1] != PIPELINE_CRASH.name]
+        place = sum(1 for line in kept if line[:3] < added[:3])
+        if not standing and place < len(kept):
+            kept.insert(place, added)
+            standing = True
+        yield csv_rows(kept)
+    if not standing:
+        yield csv_rows([added])
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Text that comes in pieces of bytes, line by line; what follows the last line feed, too."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (f"{line.decode()}\n" for line in whole)
+    if rest:
+        yield rest.decode()

@@ -1,5 +1,6 @@
 """What a program, a spreadsheet and a person get from the same rows."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -122,6 +123,16 @@ def test_a_long_table_says_how_much_it_leaves_out(capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == TABLE_ROWS + 1
     assert err == "… 1,234 more, --format csv has them all\n"
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 5))
+def test_a_table_in_an_order_of_its_own_shows_the_first_and_counts_the_others(numbers: list[int], most: int) -> None:
+    rows: list[Row] = [{"n": n, "place": place} for place, n in enumerate(numbers)]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        show(iter(rows), ("n", "place"), "table", most=most, first=lambda row: (row["n"],))
+    shown = [[int(cell) for cell in line.split()] for line in out.getvalue().splitlines()[1:]] if rows else []
+    assert shown == sorted(([n, place] for place, n in enumerate(numbers)), key=lambda pair: pair[0])[:most]
+    assert err.getvalue() == (f"… {len(rows) - most} more, --format csv has them all\n" if len(rows) > most else "")
 
 
 def test_on_a_narrow_terminal_columns_that_are_left_out_are_named(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:

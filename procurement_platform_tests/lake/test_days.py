@@ -21,7 +21,7 @@ def days(database: Database, lake: Lake) -> Days:
 
 
 def files(days: Days, run: str, **contents: bytes) -> list[ManifestFile]:
-    return [days.put(f"{FOLDER}/{run}/csv/{n}.csv", f"{FOLDER}/{n}.csv", data, 1) for n, data in contents.items()]
+    return [days.put(f"{FOLDER}/{run}/csv/{n}.csv", f"{FOLDER}/{n}.csv", [data], 1) for n, data in contents.items()]
 
 
 def published(days: Days, run: str, **contents: bytes) -> PublishedDay:
@@ -78,7 +78,7 @@ def test_a_damaged_stable_file_is_mended_from_the_manifest(days: Days, lake: Lak
 
 
 def test_linked_files_are_the_manifests_of_that_folder_alone(days: Days, lake: Lake) -> None:
-    made = [*files(days, "run-1", s1=b"1"), days.put("logs/run-1/report.csv", "logs/report.csv", b"r", 1)]
+    made = [*files(days, "run-1", s1=b"1"), days.put("logs/run-1/report.csv", "logs/report.csv", [b"r"], 1)]
     day = days.publish("shop", DAY, "run-1", {}, made, {}, allowed)
     assert days.link(day, FOLDER, "run-1/csv") == [f"{FOLDER}/s1.csv"]
     assert lake.read(f"{FOLDER}/s1.csv") == b"1"

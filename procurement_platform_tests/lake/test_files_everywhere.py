@@ -101,6 +101,25 @@ def test_writing_and_moving_replace_the_target_and_leave_nothing_beside_it(lake:
     assert lake.read("a/new/folder/report.csv") == b"third"
 
 
+def test_a_file_is_written_in_pieces_whole_or_not_at_all(lake: Lake) -> None:
+    pieces = [b"a" * 1000, b"", b"b" * (5 << 20), b"c"]
+    whole = b"".join(pieces)
+    assert lake.write_pieces("day/report.csv", iter(pieces)) == (hashlib.sha256(whole).hexdigest(), len(whole))
+    assert lake.read("day/report.csv") == whole
+    assert lake.sha256("day/report.csv") == hashlib.sha256(whole).hexdigest()
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        lake.write_pieces("day/report.csv", broken())
+    assert lake.sha256("day/report.csv") == hashlib.sha256(whole).hexdigest()
+    assert lake.files("day") == ["report.csv"]
+    assert lake.write_pieces("day/report.csv", (), lasting=False) == (hashlib.sha256(b"").hexdigest(), 0)
+    assert lake.read("day/report.csv") == b""
+
+
 def test_what_fails_while_it_is_written_leaves_the_old_file_and_nothing_beside_it(lake: Lake, tmp_path: Path) -> None:
     lake.write("day/report.csv", b"old")
     with pytest.raises(FileNotFoundError):

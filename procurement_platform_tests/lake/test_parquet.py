@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from procurement_platform.lake.files import Lake
-from procurement_platform.lake.parquet import footer, read_columns, read_rows
+from procurement_platform.lake.parquet import footer, read_batches, read_columns, read_rows
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -42,6 +42,15 @@ def test_rows_come_one_by_one_and_may_be_left_early(lake: Lake) -> None:
     rows = read_rows(lake, path, 3)
     assert next(rows) == {"n": 0, "text": "row 0"}
     rows.close()  # type: ignore[attr-defined]
+
+
+def test_batches_are_never_larger_than_asked_and_have_the_columns_asked_for(lake: Lake) -> None:
+    path = put(lake, "t/a.parquet", 10)
+    batches = list(read_batches(lake, path, ["n"], batch=3))
+    assert max(batch.num_rows for batch in batches) == 3
+    assert [n for batch in batches for n in batch["n"].to_pylist()] == list(range(10))
+    assert {tuple(batch.schema.names) for batch in batches} == {("n",)}
+    assert next(read_batches(lake, path)).schema.names == ["n", "text"]
 
 
 def test_a_file_that_is_gone_is_not_there(lake: Lake) -> None:

@@ -53,7 +53,7 @@ def test_other_days_are_left_alone(database: Database, lake: Lake) -> None:
 @pytest.mark.usefixtures("five_runs")
 def test_a_file_that_a_published_day_names_keeps_its_folder(publisher: Publisher, database: Database, lake: Lake) -> None:
     days = Days(database, lake)
-    file = days.put(f"{FOLDER}/run-2/csv/s.csv", "s.csv", b"1", 1)
+    file = days.put(f"{FOLDER}/run-2/csv/s.csv", "s.csv", [b"1"], 1)
     days.publish("shop", DAY, "run-2", {}, [file], {}, allowed)
     assert remove_old_runs(database, lake, DAY, days=30, runs=1) == [f"{FOLDER}/run-{n}" for n in (0, 1, 3)]
     assert days.read(file) == b"1"

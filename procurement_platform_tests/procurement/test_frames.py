@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from procurement_platform.errors import PromiseBroken
-from procurement_platform.procurement.frames import check_exceptions, check_supplier_orders
+from procurement_platform.procurement.frames import check_supplier_orders, checked_exceptions
 from procurement_platform.procurement.tables import SUPPLIER_ORDERS
 from procurement_platform.quality.violations import VIOLATIONS
 
@@ -66,6 +66,9 @@ def test_columns_in_another_order_are_refused() -> None:
 
 
 def test_a_rule_that_does_not_exist_is_refused() -> None:
-    check_exceptions(pa.Table.from_pylist([violation()], schema=VIOLATIONS.arrow))
+    right, wrong = (pa.RecordBatch.from_pylist([violation(rule=rule)], schema=VIOLATIONS.arrow) for rule in ("NO_SUPPLIER", "NO_SUCH_RULE"))
+    assert list(checked_exceptions([right, right])) == [right, right]
+    passed = checked_exceptions([right, wrong])
+    assert next(passed) == right
     with pytest.raises(PromiseBroken, match='for column "rule"'):
-        check_exceptions(pa.Table.from_pylist([violation(rule="NO_SUCH_RULE")], schema=VIOLATIONS.arrow))
+        next(passed)

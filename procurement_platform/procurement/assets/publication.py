@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from procurement_platform.dayrun import DayRun
-from procurement_platform.lake.parquet import read_columns
+from procurement_platform.lake.parquet import read_batches
 from procurement_platform.lake.tables import Column
 from procurement_platform.procurement import publication
 from procurement_platform.procurement.assets.day import crash_is_recorded
@@ -48,7 +48,9 @@ def exceptions(day: dg.ResourceParam[DayRun]) -> Iterator[Event]:
     with day.step("exceptions"):
         report = publication.make_exceptions(day)
         kept = day.platform.lake.path(report.path.rsplit("/", 1)[0], publication.KEPT_ROWS)
-        rules = Counter(str(rule) for rule in read_columns(day.platform.lake, [kept], ["rule"])["rule"].to_pylist())
+        rules: Counter[str] = Counter()
+        for batch in read_batches(day.platform.lake, kept, ["rule"]):
+            rules.update(map(str, batch["rule"].to_pylist()))
         yield dg.MaterializeResult(
             asset_key="exceptions",
             metadata={

@@ -17,6 +17,7 @@ from procurement_platform.procurement.assets.lineage import MADE, column_sources
 from procurement_platform.procurement.assets.preview import column_lineage, column_schema, lineage_table, preview
 from procurement_platform.procurement.derive import Found, Outcome
 from procurement_platform.quality.rules import Rule
+from procurement_platform.quality.tally import Tally
 
 GROUP = "procurement"
 NINE_HOURS = dt.timedelta(hours=9)
@@ -72,14 +73,14 @@ def check_spec(name: str, asset: str, doc: str, *, blocking: bool) -> dg.AssetCh
 def rule_results(run: DayRun, asset: str, rules: Sequence[Rule], found: Found) -> Iterator[dg.AssetCheckResult]:
     """A result per rule: passed up to the rule's threshold; WARN for MEDIUM, ERROR above."""
     for rule in rules:
-        count = found.counts.get((asset, rule.name))
-        rows = count.rows if count else 0
+        tally = found.tallies.get((asset, rule.name), Tally())
+        rows = tally.rows
         allowed = rule.threshold(run.platform.settings)
-        metadata: dict[str, Any] = {"rows": rows, "lines in the report": count.lines if count else 0, "threshold": allowed}
-        if count is not None:
-            metadata["units"] = str(count.units)
-            metadata["fingerprint"] = found.fingerprints[asset, rule.name]
-            metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in found.examples[asset, rule.name]))
+        metadata: dict[str, Any] = {"rows": rows, "lines in the report": tally.lines, "threshold": allowed}
+        if tally.lines:
+            metadata["units"] = str(tally.units)
+            metadata["fingerprint"] = tally.fingerprint
+            metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {message}" for message in tally.examples))
         yield dg.AssetCheckResult(
             asset_key=asset,
             check_name=rule.check_name,

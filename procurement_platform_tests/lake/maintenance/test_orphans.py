@@ -102,7 +102,7 @@ def test_a_published_days_files_and_runs_stay_and_others_beside_them_go(
     committed: Publisher, lake: Lake, orphans: Orphans, database: Database, age: Age
 ) -> None:
     days = Days(database, lake)
-    report = days.put(f"{REPORT}/run-9/exceptions.csv", f"{REPORT}/exceptions.csv", b"1", 1)
+    report = days.put(f"{REPORT}/run-9/exceptions.csv", f"{REPORT}/exceptions.csv", [b"1"], 1)
     day = days.publish("shop", DAY, "run-9", {"parts": "run-1", "stock": "run-7"}, [report], {}, allowed)
     days.settle(day, REPORT)
     lake.write(f"{FOLDER}/run-7/part-0.parquet", b"1")

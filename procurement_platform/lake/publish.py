@@ -26,7 +26,6 @@ class Published:
     table: Table
     run_date: dt.date
     run_id: str
-    folder: str
     files: tuple[str, ...]
     rows: int
     content_hash: str
@@ -73,8 +72,7 @@ class Publisher:
         snapshot = self.catalog.replace(table, run_date, filled, summary, guard=guard)
         guard()
         self.registry.commit(table.name, run_date, run_id, rows=rows, content_hash=digest, inputs=inputs, snapshot_id=snapshot)
-        folder = table.folder(run_date) if not table.feeds else table.location
-        return Published(table, run_date, run_id, folder, tuple(filled), rows, digest)
+        return Published(table, run_date, run_id, tuple(filled), rows, digest)
 
     def restore(self, table: Table, run: TableRun, *, guard: Callable[[], None]) -> Published:
         """Makes the files of an earlier run its run date's state again. No file is written, and no other date is touched.

@@ -112,13 +112,20 @@ def table_result(run: DayRun, published: Published, **more: Any) -> dg.Materiali
     metadata: dict[str, Any] = {
         "dagster/row_count": published.rows,
         "dagster/column_schema": column_schema(table.columns),
-        "path": dg.MetadataValue.path(f"/{published.folder}/{run.run_id}/"),
+        **_paths(table, published),
         "preview": preview(run.platform.lake, published.files, run.platform.settings.preview_rows),
         **more,
     }
     if table.name in MADE:
         metadata |= lineage_metadata(run, table.name)
     return dg.MaterializeResult(asset_key=table.name, metadata=metadata, data_version=dg.DataVersion(published.content_hash[:32]))
+
+
+def _paths(table: Table, published: Published) -> dict[str, dg.MetadataValue]:
+    """The folder of the run's files; of a table with one per feed each of them, by its feed."""
+    names = [f"path of {feed}" for feed in table.feeds] or ["path"]
+    folders = table.run_folders(published.run_date, published.run_id)
+    return {name: dg.MetadataValue.path(f"/{folder}/") for name, folder in zip(names, folders, strict=True)}
 
 
 def keeping_promises(assets: Sequence[str], make: Callable[[], Outcome]) -> Iterator[Outcome | dg.AssetCheckResult]:

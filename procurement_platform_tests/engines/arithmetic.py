@@ -52,14 +52,14 @@ def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
     open_orders: Iterable[Row],
     products: Iterable[Row],
     day: dt.date,
-) -> dict[Pair, tuple[str, Decimal | None, Decimal]]:
-    """(market, sku) → (stock basis, net demand or None where withheld, safety stock)."""
+) -> dict[Pair, dict[str, Any]]:
+    """(market, sku) → the other columns of the row: what is not known of its stock is None, and so is a net demand that is withheld."""
     gross: dict[Pair, Decimal] = defaultdict(Decimal)
     for row in orders:
         gross[row["market"], row["sku"]] += row["quantity"]
-    usable: dict[Pair, Decimal] = defaultdict(Decimal)
+    counted: dict[Pair, list[Row]] = defaultdict(list)
     for row in stock:
-        usable[row["market"], row["sku"]] += max(ZERO, row["available"] - row["reserved"])
+        counted[row["market"], row["sku"]].append(row)
     receipts: dict[Pair, Decimal] = defaultdict(Decimal)
     for row in open_orders:
         receipts[row["market"], row["sku"]] += row["on_order"]
@@ -71,22 +71,31 @@ def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
     common = {p["sku"]: p["safety_stock"] for p in parameters if p["market"] is None}
     in_doubt = {(market, sku) for market, sku in unclear if sku in sold}
     result = {}
-    for market, sku in {*gross, *usable, *in_doubt, *own}:
+    for market, sku in {*gross, *counted, *in_doubt, *own}:
         safety = own.get((market, sku), common.get(sku, ZERO) if market in planned else ZERO)
         states = {f["state"] for f in files if f["feed"] == "stock" and f["market"] == market}
         if (market, sku) in unclear:
             basis = "unknown"
-        elif (market, sku) in usable:
+        elif (market, sku) in counted:
             basis = "counted"
         elif "rejected" in states or (market, None) in unclear:
             basis = "unknown"
         else:
             basis = "zero" if "accepted" in states or not by_market[market]["sends_stock"] else "unknown"
-        known = usable.get((market, sku), ZERO) if basis != "unknown" else ZERO
-        need: Decimal | None = max(ZERO, gross.get((market, sku), ZERO) + safety - known - receipts.get((market, sku), ZERO))
-        if basis == "unknown" and by_market[market]["when_missing"] == "withhold":
-            need = None
-        result[market, sku] = (basis, need, safety)
+        rows = counted.get((market, sku), [])
+        stocked = {
+            "available": sum((row["available"] for row in rows), ZERO),
+            "reserved": sum((row["reserved"] for row in rows), ZERO),
+            "usable": sum((max(ZERO, row["available"] - row["reserved"]) for row in rows), ZERO),
+        }
+        if basis == "unknown":
+            stocked = dict.fromkeys(stocked)
+        demand, receipt = gross.get((market, sku), ZERO), receipts.get((market, sku), ZERO)
+        withheld = basis == "unknown" and by_market[market]["when_missing"] == "withhold"
+        need = None if withheld else max(ZERO, demand + safety - (stocked["usable"] or ZERO) - receipt)
+        result[market, sku] = {
+            "gross_demand": demand, **stocked, "on_order": receipt, "safety_stock": safety, "net_demand": need, "stock_basis": basis
+        }  # fmt: skip
     return result
 
 

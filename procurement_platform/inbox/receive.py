@@ -135,23 +135,27 @@ class Receiver:
             self.lake.remove(self.lake.relative(path))
 
     def tidy_raw(self, feeds: Iterable[Feed]) -> None:
-        """Makes the day's raw folders hold exactly the files in use; others move to `_superseded`, where they stay."""
+        """Makes the day's raw folders hold exactly the files in use; others move to `_superseded`, where they stay.
+
+        The ledger first: killed before a file is moved, the next run moves it to where the ledger has it.
+        """
         used = {f.raw_path for f in self.ledger.files(self.run_date, states=("accepted",))}
         moved: dict[str, str] = {}
         for feed in feeds:
-            base = f"raw/{feed.name}/{self.run_date.isoformat()}"
-            for folder in (base, f"{base}/{OTHER_FORMATS}"):
+            *folders, aside = self._raw_folders(feed.name)
+            for folder in folders:
                 for name in self.lake.files(folder):
                     if f"{folder}/{name}" not in used and not name.startswith("."):
-                        moved[f"{folder}/{name}"] = f"{base}/{SUPERSEDED}/{name}"
+                        moved[f"{folder}/{name}"] = f"{aside}/{name}"
+        self.ledger.moved(moved)
         for before, after in moved.items():
             self.lake.move(before, after)
-        self.ledger.moved(moved)
 
     def _fresh_task(self, feed: Feed, found: FoundFile, place: Place) -> DecodeTask:
         identity = found.identity
-        raw = f"raw/{feed.name}/{self.run_date.isoformat()}" + ("" if identity.format == "avro" else f"/{OTHER_FORMATS}")
-        return self._task(feed, identity.market, identity.name, identity.file_name, identity.format, found.path, self.lake.path(raw), place)
+        avro, other, _ = self._raw_folders(feed.name)
+        raw = self.lake.path(avro if identity.format == "avro" else other)
+        return self._task(feed, identity.market, identity.name, identity.file_name, identity.format, found.path, raw, place)
 
     def _old_task(self, feeds: Sequence[Feed], file: LedgerFile, places: Mapping[str, Place]) -> DecodeTask:
         if not self.lake.exists(file.raw_path):
@@ -184,6 +188,11 @@ class Receiver:
             products=self.products,
             limits=Limits.of(self.settings),
         )
+
+    def _raw_folders(self, feed: str) -> tuple[str, str, str]:
+        """Where the raw copies of a feed's day are: Avro files in use, others in use, those not in use any more."""
+        base = f"raw/{feed}/{self.run_date.isoformat()}"
+        return base, f"{base}/{OTHER_FORMATS}", f"{base}/{SUPERSEDED}"
 
     def _rejected_folder(self, feed: str) -> str:
         return f"quarantine/files/{feed}/{self.run_date.isoformat()}"
@@ -242,12 +251,18 @@ class Receiver:
     def _may_count_now(self, file: LedgerFile) -> bool:
         """Whether a file that was refused for its market can be looked at again."""
         awaits = file.state == "rejected" and file.awaits_reference and file.market in self.senders
-        return awaits and self.lake.exists(file.raw_path)
+        return awaits and self._place_of(file) is not None
 
     def _kept(self, file: LedgerFile) -> FoundFile:
         """The bytes that were kept of a refused file, as if they lay in the inbox."""
         identity = FileIdentity(file.feed, file.run_date, file.market, file.name, file.file_name, file.format)  # type: ignore[arg-type]
-        return FoundFile(identity, self.lake.path(file.raw_path), file.size_bytes, file.sent_at)
+        return FoundFile(identity, self.lake.path(self._place_of(file) or file.raw_path), file.size_bytes, file.sent_at)
+
+    def _place_of(self, file: LedgerFile) -> str | None:
+        """Where the bytes of a refused file are: where the ledger has them, or where a killed run did not move them from."""
+        name = file.raw_path.rpartition("/")[2]
+        places = [file.raw_path, *(f"{folder}/{name}" for folder in self._raw_folders(file.feed))]
+        return next((place for place in places if name and self.lake.exists(place)), None)
 
     def _not_active(self, market: str) -> str:
         return (

@@ -7,7 +7,9 @@ from typing import Never
 import pytest
 
 from procurement_platform.inbox.ledger import Ledger
-from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
+from procurement_platform.inbox.receive import SUPERSEDED
+from procurement_platform.lake.files import Lake
+from procurement_platform_tests.procurement.shop import DAY, REFERENCE, Shop, count, order
 
 
 class Killed(BaseException):
@@ -127,3 +129,68 @@ def test_a_broken_correction_that_left_the_inbox_is_told_until_the_file_is_sent_
     send(shop, good=True)
     shop.run()
     assert told(shop) == before
+
+
+def killed_at(shop: Shop, step: str, monkeypatch: pytest.MonkeyPatch, *, refresh: bool = False) -> None:
+    """A run that ends where it would note where raw copies go (`moved`), or where it would move the first (`move`)."""
+    move = Lake.move
+
+    def unless_superseded(lake: Lake, source: str, target: str) -> None:
+        if f"/{SUPERSEDED}/" in target:
+            raise Killed
+        move(lake, source, target)
+
+    with monkeypatch.context() as patch:
+        if step == "move":
+            patch.setattr(Lake, "move", unless_superseded)
+        else:
+            patch.setattr(Ledger, step, killed)
+        with pytest.raises(Killed):
+            shop.run(refresh=refresh)
+
+
+@pytest.mark.parametrize("step", ["moved", "move"])
+@pytest.mark.parametrize("form", ["csv", "avro"])
+def test_a_run_killed_while_raw_copies_move_leaves_none_that_the_ledger_cannot_find(
+    shop: Shop, step: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shop.put("orders", "DE", [order("1", "B", 7)], form=form).read_bytes()
+    shop.run()
+    second = shop.put("orders", "DE", [order("1", "B", 4)], form=form).read_bytes()
+    killed_at(shop, step, monkeypatch)
+    shop.run()
+    for state, data in (("superseded", first), ("accepted", second)):
+        file = shop.ledger()["orders", f"DE.{form}", state]
+        assert shop.platform.lake.read(file.raw_path) == data
+        assert (f"/{SUPERSEDED}/" in file.raw_path) is (state == "superseded")
+
+
+@pytest.mark.parametrize("step", ["moved", "move"])
+@pytest.mark.parametrize("form", ["csv", "avro"])
+def test_a_refused_file_whose_bytes_were_moving_when_the_run_was_killed_comes_back_with_its_market(
+    shop: Shop, step: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shop.put("orders", "DE", [order("1", "B", 7)], form=form)
+    shop.run()
+    path.unlink()
+    shop.load({"markets": REFERENCE["markets"].replace("DE,Germany", "XX,Nowhere")})
+    killed_at(shop, step, monkeypatch, refresh=True)
+    shop.load()
+    shop.run(refresh=True)
+    assert in_use(shop) == 7
+    assert refused(shop) == []
+
+
+def test_a_ledger_that_an_earlier_version_left_wrong_finds_the_bytes(shop: Shop) -> None:
+    """It moved first and noted it after: killed in between, the ledger named a place where there was nothing."""
+    path = shop.put("orders", "DE", [order("1", "B", 7)])
+    shop.run()
+    path.unlink()
+    [file] = shop.ledger().values()
+    shop.load({"markets": REFERENCE["markets"].replace("DE,Germany", "XX,Nowhere")})
+    shop.run(refresh=True)
+    [moved] = shop.ledger().values()
+    shop.platform.ledger.moved({moved.raw_path: file.raw_path})
+    shop.load()
+    shop.run(refresh=True)
+    assert in_use(shop) == 7

@@ -21,6 +21,7 @@ from procurement_platform.retry import retried
 
 if TYPE_CHECKING:  # PyIceberg takes half a second to import, which commands that only read do without
     from pyiceberg.catalog import MetastoreCatalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table import Transaction
@@ -140,10 +141,11 @@ class TableCatalog:
         from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
 
         overtaken = (CommitFailedException, ValidationException)
+        entries: list[DataFile] = []  # made from the files' footers once, however often the commit is overtaken
         with committing(run_date, holder, guard):
             try:
                 made = retried(
-                    lambda: self._replace(table, run_date, files, summary),
+                    lambda: self._replace(table, run_date, files, summary, entries),
                     lambda problem: isinstance(problem, overtaken),
                     seconds=COMMIT_SECONDS,
                     longest=2.0,
@@ -160,9 +162,12 @@ class TableCatalog:
         snapshot = made.current_snapshot() if made is not None else None
         return snapshot.snapshot_id if snapshot else None
 
-    def _replace(self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str]) -> "IcebergTable | None":
+    def _replace(
+        self, table: Table, run_date: dt.date, files: Sequence[str], summary: Mapping[str, str], entries: "list[DataFile]"
+    ) -> "IcebergTable | None":
         """One attempt; the table as it is then, None where there is nothing to be done."""
         from pyiceberg.expressions import EqualTo
+        from pyiceberg.table import TableProperties
 
         COMMITTING.get().guard()
         iceberg = self.load(table)
@@ -175,7 +180,13 @@ class TableCatalog:
             if before:
                 transaction.delete(condition, snapshot_properties=dict(summary))
             if files:
-                transaction.add_files([self._url(f) for f in files], snapshot_properties=dict(summary), check_duplicate_files=False)
+                metadata = transaction.table_metadata
+                if metadata.name_mapping() is None:  # by which columns are found: engines write no field ids
+                    transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: metadata.schema().name_mapping.model_dump_json()})
+                entries += [] if entries else _entries(iceberg, [self._url(path) for path in files])
+                with transaction.update_snapshot(snapshot_properties=dict(summary)).merge_append() as append:
+                    for entry in entries:
+                        append.append_data_file(entry)
         return iceberg
 
     def close(self) -> None:
@@ -221,6 +232,15 @@ class TableCatalog:
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"
+
+
+def _entries(iceberg: "IcebergTable", urls: Sequence[str]) -> "list[DataFile]":
+    """What a table's manifest says of Parquet files, from their footers."""
+    from pyiceberg.io.pyarrow import parquet_file_to_data_file
+    from pyiceberg.utils.concurrent import ExecutorFactory
+
+    metadata, io = iceberg.metadata, iceberg.io
+    return list(ExecutorFactory.get_or_create().map(lambda url: parquet_file_to_data_file(io, metadata, url), urls))
 
 
 def _bring_up(table: Table, there: "IcebergTable") -> None:

@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import FileIO, pyarrow
+from pyiceberg.manifest import DataFile
+from pyiceberg.table.metadata import TableMetadata
 
 from procurement_platform.database.connect import Database
 from procurement_platform.lake import catalog as catalogs
@@ -123,6 +126,13 @@ def test_a_slow_commit_lands_also_when_the_snapshot_that_it_began_with_is_gone(
     files, quick = stage(FIRST, "run-1", ["new"]), {day: stage(day, "run-1", ["bolt"]) for day in days[1:]}
     began = publisher.catalog.load(PARTS).current_snapshot()
     there, go_on = hold(monkeypatch, "before", SqlCatalog, "commit_table")
+    read, entry = list[str](), pyarrow.parquet_file_to_data_file
+
+    def reading(io: FileIO, metadata: TableMetadata, path: str) -> DataFile:
+        read.append(path)
+        return entry(io, metadata, path)
+
+    monkeypatch.setattr(pyarrow, "parquet_file_to_data_file", reading)
     slow = TableCatalog(lake, database.sqlalchemy_url)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(slow.replace, PARTS, FIRST, files, {})
@@ -136,6 +146,7 @@ def test_a_slow_commit_lands_also_when_the_snapshot_that_it_began_with_is_gone(
         late.result(60)
     slow.close()
     assert publisher.catalog.files(PARTS, FIRST) == files
+    assert sum(path.endswith(lake.relative(files[0])) for path in read) == 1, "its footer is read once, however many attempts"
     assert len(publisher.catalog.files(PARTS, days[0], days[-1])) == 6
 
 

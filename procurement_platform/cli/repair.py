@@ -1,7 +1,9 @@
 """`procurement repair`: brings what is kept twice into agreement again."""
 
 import datetime as dt
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,7 +47,8 @@ def raw(
             return
         changes = platform.raw_tables.reconcile(FEEDS, lambda: platform.ledger.files(dt.date.min, dt.date.max), dry_run=True)
         if not dry_run:
-            changes = [made for day in sorted({change.run_date for change in changes}) for made in _repaired(platform, day)]
+            by_day = groupby(sorted(changes, key=attrgetter("run_date")), attrgetter("run_date"))
+            changes = [made for day, planned in by_day for made in _repaired(platform, day, list(planned))]
     lines = [asdict(change) | {"notes": "; ".join(change.notes)} for change in changes]
     show(lines, COLUMNS, form, title="To be done" if dry_run else "Repaired", view=View(("notes",)))
     if not changes:
@@ -54,11 +57,10 @@ def raw(
         raise typer.Exit(1)
 
 
-def _repaired(platform: "Platform", day: dt.date) -> "list[Change]":
-    """What was done for a day, under its lock: what was to be done before it was taken may be done by now."""
+def _repaired(platform: "Platform", day: dt.date, planned: "list[Change]") -> "list[Change]":
+    """What was done for a day, under its lock: what was planned before that was taken may be done by now."""
     from procurement_platform.database.locks import DayLock
     from procurement_platform.errors import DayBusy
-    from procurement_platform.inbox.raw_tables import RAW, Change
     from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.procurement.publication import DOMAIN
 
@@ -69,5 +71,4 @@ def _repaired(platform: "Platform", day: dt.date) -> "list[Change]":
         with DayLock.acquire(platform.database, DOMAIN, day, "procurement repair raw") as lock:
             return tables.reconcile(FEEDS, lambda: platform.ledger.files(day), [day], guard=lock.check)
     except DayBusy as busy:
-        note = (f"{busy}: it does this itself",)
-        return [Change(feed.name, day, "failed", platform.lake.path(RAW, feed.name, day.isoformat()), note) for feed in FEEDS]
+        return [replace(change, done="failed", notes=(str(busy),)) for change in planned]

@@ -314,8 +314,10 @@ def test_a_run_shows_its_day_and_repair_mends_what_it_could_not(
     with DayLock.acquire(platform.database, DOMAIN, FIRST, "another run"):
         busy = procurement("repair", "raw", "--format", "json")
     assert busy.code == 1
-    assert all(line["done"] == "failed" and "being worked on by another run" in line["notes"] for line in busy.json)
-    assert in_use() == [(FIRST, "4")]
+    [left] = busy.json
+    assert (left["feed"], left["done"]) == ("orders", "failed")
+    assert "being worked on by another run" in left["notes"]
+    assert procurement("repair", "raw", "--dry-run", "--format", "json").json == [planned]
     assert procurement("repair", "raw", "--format", "json").json == [planned]
     assert procurement("repair", "raw", "--format", "json").json == []
     assert in_use() == [(FIRST, "5")]

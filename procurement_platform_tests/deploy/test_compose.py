@@ -92,6 +92,46 @@ def test_every_service_has_a_fixed_image_limits_and_a_user(name: str) -> None:
     assert "privileged" not in service
 
 
+MIB = {"M": 1, "Mi": 1, "G": 1024, "Gi": 1024}
+
+
+def mib(text: str) -> int:
+    """`6G`, `8Gi`, `512M` as MiB."""
+    number, unit = re.fullmatch(r"(\d+)(\w+)", text).groups()  # type: ignore[union-attr]
+    return int(number) * MIB[unit]
+
+
+def of_a_run(decode_processes: int) -> int:
+    """What a run may take, in MiB: each decoding process what it may take beyond an idle one's 150 MiB, and the run itself 1 GiB."""
+    return decode_processes * (int(Settings.model_fields["decode_memory_mib"].default) + 150) + 1024
+
+
+def test_as_many_runs_as_are_started_at_once_fit_into_the_code_server() -> None:
+    instance = yaml.safe_load((CHECKOUT / "deploy" / "dagster.yaml").read_text(encoding="utf-8"))
+    runs = instance["concurrency"]["runs"]["max_concurrent_runs"]
+    processes = int(SERVICES["code"]["environment"]["PROCUREMENT_DECODE_PROCESSES"].rpartition("-")[2].rstrip("}"))
+    limits = SERVICES["code"]["deploy"]["resources"]["limits"]
+    assert runs * of_a_run(processes) + 1024 <= mib(limits["memory"]), "and 1 GiB for the code server itself"
+    assert runs * processes <= float(limits["cpus"])
+    scale = (CHECKOUT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert f"| runs at once: {runs}, one per run date |" in scale
+
+
+def test_a_run_fits_into_its_pod() -> None:
+    values = yaml.safe_load((CHECKOUT / "deploy" / "helm" / "dagster-values.yaml").read_text(encoding="utf-8"))
+    [deployment] = values["dagster-user-deployments"]["deployments"]
+    [processes] = [int(each["value"]) for each in deployment["env"] if each["name"] == "PROCUREMENT_DECODE_PROCESSES"]
+    resources = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]["containerConfig"]["resources"]
+    assert of_a_run(processes) <= mib(resources["limits"]["memory"])
+    assert processes < float(resources["limits"]["cpu"])
+
+
+def test_the_pages_say_how_much_memory_all_of_it_may_take() -> None:
+    total = sum(mib(each["deploy"]["resources"]["limits"]["memory"]) for each in SERVICES.values())
+    assert f"Memory limits add up to {total / 1024:.0f} GiB" in (COMPOSE / "compose.yaml").read_text(encoding="utf-8")
+    assert f", {total / 1024:.0f} GiB of memory, " in (CHECKOUT / "docs" / "deploying.md").read_text(encoding="utf-8")
+
+
 def test_who_is_root_may_do_one_thing_and_the_file_says_why() -> None:
     text = (COMPOSE / "compose.yaml").read_text(encoding="utf-8")
     for name in ROOT:

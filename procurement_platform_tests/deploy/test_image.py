@@ -178,7 +178,7 @@ def test_its_limits_are_those_that_are_meant(dagster_folder: Path) -> None:
     with dg.DagsterInstance.from_config(str(dagster_folder)) as instance:
         limits = instance.get_concurrency_config()
         assert limits.run_queue_config is not None
-        assert limits.run_queue_config.max_concurrent_runs == 4
+        assert limits.run_queue_config.max_concurrent_runs == 2
         assert limits.run_queue_config.tag_concurrency_limits == here["concurrency"]["runs"]["tag_concurrency_limits"]
         assert limits.pool_config.pool_granularity is not None
         assert limits.pool_config.pool_granularity.value == "op"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from psycopg.types.json import Jsonb
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import InputGone
 from procurement_platform.lake.files import Lake, pieces_of
-from procurement_platform.lake.stable import switch
+from procurement_platform.lake.stable import CURRENT, link, switch
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -173,20 +174,39 @@ class Days:
                 mended.append(stale)
         return mended
 
-    def link(self, day: PublishedDay, folder: str, run_folder: str) -> list[str]:
+    def link(self, day: PublishedDay, folder: str, run_folder: str, with_those_of: str | None = None) -> list[str]:
         """Makes a stable folder hold exactly the manifest's files, as links that change all at once (`stable.switch`).
 
-        `run_folder` is the sub-folder where the run has put all of them, each by its stable name.
+        `run_folder` is the sub-folder where the run has put all of them, each by its stable name. Files of the folder `with_those_of` that
+        lead through this one (`lead_through`) change in the same step.
         Returns the stable paths that were mended.
 
         Raises:
             InputGone: a run's copy is gone or changed. Nothing was switched.
         """
-        names = []
-        for file in _of(day, folder):
+        own, others = _of(day, folder), _of(day, with_those_of) if with_those_of else []
+        for file in (*own, *others):
             self.check(file)
-            names.append(file.stable.removeprefix(f"{folder}/"))
+        for file in others:
+            self._link(f"{folder}/{run_folder}/{_hidden(file)}", file.path)
+        names = [file.stable.removeprefix(f"{folder}/") for file in own]
         return [f"{folder}/{name}" for name in switch(Path(self._lake.path(folder)), run_folder, names)]
+
+    def lead_through(self, day: PublishedDay, folder: str, linked: str) -> list[str]:
+        """Makes a stable folder hold exactly the manifest's files, as links that lead where the folder `linked` is switched to (`link`).
+
+        Returns the stable paths that were mended.
+        """
+        wanted = {file.stable: f"{linked}/{CURRENT}/{_hidden(file)}" for file in _of(day, folder)}
+        stale = [path for name in self._lake.files(folder) if (path := f"{folder}/{name}") not in wanted]
+        for path in stale:
+            self._lake.remove(path)
+        return [*(path for path, target in wanted.items() if self._link(path, target)), *stale]
+
+    def _link(self, path: str, target: str) -> bool:
+        here = Path(self._lake.path(path))
+        here.parent.mkdir(parents=True, exist_ok=True)
+        return link(here, os.path.relpath(self._lake.path(target), here.parent))
 
     def _each(self, work: Callable[[_Given], _Made], files: Iterable[_Given]) -> list[_Made]:
         """What came of each file, in order. On a lake elsewhere several at once: a small file there is mostly waiting."""
@@ -210,6 +230,11 @@ class Days:
                 (domain, first, last),
             ).fetchall()
         return [PublishedDay(r[0], r[1], r[2], r[3], tuple(ManifestFile(**f) for f in r[4]), r[5], r[6]) for r in rows]
+
+
+def _hidden(file: ManifestFile) -> str:
+    """What a file of another folder is called among a run's own: hidden, so that nobody takes it for one of them."""
+    return f".{file.stable.rpartition('/')[2]}"
 
 
 def _of(day: PublishedDay, folder: str) -> list[ManifestFile]:

@@ -23,8 +23,8 @@ def switch(folder: Path, target: str, names: Collection[str]) -> list[str]:
     (folder / target).mkdir(parents=True, exist_ok=True)
     if not (folder / CURRENT).is_symlink():
         _take_over(folder)
-    mended = {name for name in (*names, *_real_files(folder)) if _link(folder / name, f"{CURRENT}/{name}")}
-    _link(folder / CURRENT, target)
+    mended = {name for name in (*names, *_real_files(folder)) if link(folder / name, f"{CURRENT}/{name}")}
+    link(folder / CURRENT, target)
     for path in folder.iterdir():
         if path.name not in (CURRENT, *names) and (path.is_symlink() or path.is_file()):
             path.unlink()
@@ -43,14 +43,14 @@ def _take_over(folder: Path) -> None:
         (folder / TAKEN_OVER).mkdir()
         for name in found:
             shutil.copy2(folder / name, folder / TAKEN_OVER / name)
-        _link(folder / CURRENT, TAKEN_OVER)
+        link(folder / CURRENT, TAKEN_OVER)
 
 
 def _real_files(folder: Path) -> list[str]:
     return [p.name for p in folder.iterdir() if p.is_file() and not p.is_symlink() and not p.name.startswith(".")]
 
 
-def _link(path: Path, target: str) -> bool:
+def link(path: Path, target: str) -> bool:
     """Makes a path a link, over whatever file it is, in one step; returns whether it was not that link already."""
     if path.is_symlink() and str(path.readlink()) == target:
         return False

@@ -1,4 +1,5 @@
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from procurement_platform.lake.files import Lake
 
 DAY = dt.date(2025, 12, 20)
 FOLDER = "output/orders/2025-12-20"
+REPORT = "logs/reports/2025-12-20"
 
 
 def allowed() -> None:
@@ -95,6 +97,45 @@ def test_a_damaged_stable_file_is_a_link_again_and_the_runs_copy_stays(days: Day
     lake.write(f"{FOLDER}/s1.csv", damage)  # as an editor does: beside it, then over it
     assert days.link(day, FOLDER, "run-1/csv") == [f"{FOLDER}/s1.csv"]
     assert lake.read(f"{FOLDER}/s1.csv") == b"1"
+
+
+def test_a_file_of_another_folder_that_leads_through_changes_in_the_same_step(
+    days: Days, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(run: str, text: bytes) -> PublishedDay:
+        report = days.put(f"{REPORT}/{run}/report.csv", f"{REPORT}/report.csv", [text], 1)
+        return days.publish("shop", DAY, run, {}, [*files(days, run, s1=text), report], {}, allowed)
+
+    def settle(day: PublishedDay) -> list[str]:
+        return [*days.lead_through(day, REPORT, FOLDER), *days.link(day, FOLDER, f"{day.run_id}/csv", REPORT)]
+
+    def seen() -> tuple[bytes, bytes]:
+        return lake.read(f"{FOLDER}/s1.csv"), lake.read(f"{REPORT}/report.csv")
+
+    lake.write(f"{REPORT}/report.csv", b"a file of its own")
+    lake.write(f"{REPORT}/stale.csv", b"stale")
+    first = publish("run-1", b"1")
+    assert settle(first) == [f"{REPORT}/report.csv", f"{REPORT}/stale.csv", f"{FOLDER}/s1.csv"]
+    assert seen() == (b"1", b"1")
+    assert settle(first) == []
+    assert not lake.exists(f"{REPORT}/stale.csv")
+    second, moments = publish("run-2", b"2"), []
+    replace = Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        moments.append(seen())
+        try:
+            return replace(path, target)
+        finally:
+            moments.append(seen())
+
+    with monkeypatch.context() as looking:
+        looking.setattr(Path, "replace", watched)
+        settle(second)
+    assert set(moments) == {(b"1", b"1"), (b"2", b"2")}
+    lake.write(f"{REPORT}/run-2/report.csv", b"changed")
+    with pytest.raises(InputGone, match=r"run-2/report\.csv is not what was published"):
+        settle(second)
 
 
 def test_a_runs_copy_that_somebody_wrote_into_is_noticed_and_not_switched_to(days: Days, lake: Lake) -> None:

@@ -90,15 +90,17 @@ class Day:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.published: dict[str, object] = {}
-        self.stable: dict[str, dict[str, str]] = {}
+        self.stable: dict[str, tuple[dict[str, str], str]] = {}
         for state in ("after", "before"):
             self.send(state)
             shop.run()
             self.published[state] = self.seen()
-            self.stable[state] = shop.csvs()
+            self.stable[state] = self.settled()
         assert self.published["after"] != self.published["before"]
-        assert set(self.stable["after"]) != set(self.stable["before"])
-        assert self.stable["after"]["S1.csv"] != self.stable["before"]["S1.csv"]
+        (after, after_report), (before, before_report) = self.stable["after"], self.stable["before"]
+        assert set(after) != set(before)
+        assert after["S1.csv"] != before["S1.csv"]
+        assert after_report != before_report
 
     def send(self, state: str) -> None:
         """Puts the files of a state into the inbox: a corrected file, a second one that repeats and contradicts, stock that changed."""
@@ -116,7 +118,8 @@ class Day:
         files = [(f.stable, f.sha256, shop.platform.days.read(f)) for f in day.manifest]
         return list(service.orders(shop.platform, DAY)), list(service.demand(shop.platform, DAY)), files
 
-    def settled(self) -> tuple[object, ...]:
+    def settled(self) -> tuple[dict[str, str], str]:
+        """The files at their stable paths, as one who opens them finds them: the suppliers', and the report."""
         return self.shop.csvs(), self.shop.report()
 
 
@@ -130,7 +133,7 @@ def check(day: Day, state: str, before: str, told: str = "") -> None:
 
     They do so also in the stable folder, before any command has looked.
     """
-    assert day.shop.csvs() in (day.stable[before], day.stable[state]), told
+    assert day.settled() in (day.stable[before], day.stable[state]), told
     seen = day.seen()
     assert seen in (day.published[before], day.published[state]), told
     deadline = time.monotonic() + 10
@@ -138,7 +141,7 @@ def check(day: Day, state: str, before: str, told: str = "") -> None:
         threading.Event().wait(0.05)
     assert left == [], told
     day.shop.run()
-    assert (day.seen(), day.shop.csvs()) == (day.published[state], day.stable[state]), told
+    assert (day.seen(), day.settled()) == (day.published[state], day.stable[state]), told
     assert "PIPELINE_CRASH" not in day.shop.report(), told
 
 
@@ -181,13 +184,13 @@ def test_a_run_killed_while_the_stable_files_are_switched_shows_one_day_and_what
         state, before = states[number % 2], states[(number + 1) % 2]
         day.send(state)
         assert kill_at(day.shop, line=1 + number * (lines - 3) // (SWITCH_KILLS - 1), within="lake/stable.py") == 0
-        found.add(day.shop.csvs() == day.stable[state])
-        assert day.shop.csvs() in (day.stable[before], day.stable[state])
+        found.add(day.settled() == day.stable[state])
+        assert day.settled() in (day.stable[before], day.stable[state])
         assert day.seen() == day.published[state], "it was published before"
         [crash] = [row for row in service.exceptions(day.shop.platform, DAY) if row["rule"] == "PIPELINE_CRASH"]
         assert "It had published the day by then: all of it shows." in str(crash["message"])
         assert str(crash["message"]) in day.shop.report()
-        assert day.shop.csvs() == day.stable[state]
+        assert day.shop.csvs() == day.stable[state][0]
     assert found == {True, False}
 
 

@@ -23,7 +23,7 @@ from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher
 from procurement_platform.procurement.tables import TABLES
 from procurement_platform_tests.lake.parts import PARTS, Stage
-from procurement_platform_tests.lake.test_lock_lost import hold
+from procurement_platform_tests.lake.test_database_catalog import hold
 
 FIRST = dt.date(2025, 1, 1)
 

@@ -37,7 +37,7 @@ def supervise(
             stdout=output,
             stderr=output,
             process_group=0,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 -- one thread
+            preexec_fn=_as_its_own,  # noqa: PLW1509 -- one thread
         )
 
     def forward(_: int, __: FrameType | None) -> None:
@@ -65,7 +65,10 @@ def _wait(process: "subprocess.Popen[bytes]", look: Callable[[], object] | None)
     return process.wait()
 
 
-def _end_with_parent() -> None:
+def _as_its_own() -> None:
+    """In the child: it ends with its parent, and can be asked to end though a shell that started us in the background ignored that."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,24 +60,27 @@ def alive(process: int) -> bool:
 class Running:
     """A supervisor, the command it runs, and that command's child."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before: Callable[[], object] | None = None) -> None:
         told = folder / "ids"
-        self.supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, COMMAND, str(told)])
+        self.supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, COMMAND, str(told)], preexec_fn=before)  # noqa: PLW1509 -- one thread
         assert wait_until(told.exists)
         self.command, self.child = (int(number) for number in told.read_text().split())
 
     def nothing_left(self) -> bool:
         return wait_until(lambda: not alive(self.command) and not alive(self.child))
 
+    def end(self) -> None:
+        for process in (self.supervisor.pid, self.command, self.child):
+            if alive(process):
+                os.kill(process, signal.SIGKILL)
+        self.supervisor.wait()
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
-    for process in (running.supervisor.pid, running.command, running.child):
-        if alive(process):
-            os.kill(process, signal.SIGKILL)
-    running.supervisor.wait()
+    running.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -85,6 +88,24 @@ def test_a_request_to_end_reaches_the_command_as_ctrl_c_and_leaves_nothing(runni
     running.supervisor.send_signal(number)
     assert running.supervisor.wait(60) == 7
     assert running.nothing_left()
+
+
+def ignored() -> None:
+    """As scripts start what they put in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_in_a_scripts_background_it_ends_all_the_same(tmp_path: Path, number: signal.Signals) -> None:
+    running = Running(tmp_path, ignored)
+    try:
+        running.supervisor.send_signal(number)
+        assert running.supervisor.wait(60) == (7 if number != signal.SIGKILL else -signal.SIGKILL)
+        # Where the supervisor was killed, the command is told; its child, which ignores that, is nobody's any more.
+        assert running.nothing_left() if number != signal.SIGKILL else wait_until(lambda: not alive(running.command))
+    finally:
+        running.end()
 
 
 def test_a_killed_supervisor_ends_the_command(running: Running) -> None:

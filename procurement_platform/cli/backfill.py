@@ -23,13 +23,15 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
     """Run every day from FROM to TO, in order, one run per day in one process.
 
     Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed. A day of which
-    no file is in use is run too, and said to have no files.
+    no file is in use is run too, and said to have no files. Days after TO that are to be run again because these changed are named.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import say, show_table
+    from procurement_platform.cli.run import stale_in_words
     from procurement_platform.errors import ConfigurationError
     from procurement_platform.procurement import service
+    from procurement_platform.procurement.stale import stale_after
     from procurement_platform.settings import settings
 
     if last < first:
@@ -44,12 +46,15 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
             for day in days:
                 lines.append(_run(platform, settings(), day, refresh_reference))
                 advance(day, str(lines[-1]["state"]))
+            stale = stale_after(platform, last, dt.datetime.now(dt.UTC))
     finally:  # an interrupt, too, leaves an account of what was done
         show_table(lines, COLUMNS, f"Backfill of {first} to {last}", View(("message",)))
     empty = sum(line["state"] == NO_FILES for line in lines)
     failed = sum(line["state"] not in ("succeeded", NO_FILES) for line in lines)
     done = f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s"
     say(f"{done}, {empty} of them without any file" if empty else done, "red" if failed else "yellow" if empty else "")
+    if stale:
+        say(stale_in_words(stale), "yellow")
     if failed:
         raise typer.Exit(1)
 

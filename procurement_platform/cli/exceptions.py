@@ -1,6 +1,7 @@
 """`procurement exceptions`: a day's report, and every crash there ever was."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Annotated
@@ -12,6 +13,7 @@ from procurement_platform.cli.options import FormatOption, OptionalDate
 CRASH_COLUMNS = ("domain", "run_date", "run_id", "step", "message", "occurred_at")
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM")
 TABLE_COLUMNS = ("severity", "rule", "market", "sku", "file", "first_row", "rows", "units", "dataset", "message")
+EACH = 20  # lines of a rule that are shown before more of another's
 SPARE = ("first_row", "file", "rows", "dataset")  # the message names the file and the row
 
 
@@ -23,12 +25,12 @@ def exceptions(
     """Show the exceptions of a day: what went wrong, where, and what to do.
 
     Reads the day's report and the record of crashes. Writes nothing, save that a killed run is recorded as one. The table has the gravest
-    first; csv and json have the order of the published report.
+    first, and of a long report some lines of every rule; csv and json have all lines, in the order of the published report.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.behind import say_if_behind
     from procurement_platform.cli.layout import View
-    from procurement_platform.cli.output import show
+    from procurement_platform.cli.output import Choice, show
     from procurement_platform.cli.refreshed import say_if_refreshed
     from procurement_platform.procurement import service
     from procurement_platform.quality.violations import VIOLATIONS
@@ -42,7 +44,8 @@ def exceptions(
             run_date = date or settings().default_run_date()
             found = service.exceptions(platform, run_date)
             columns = list(TABLE_COLUMNS) if form == "table" else [column.name for column in VIOLATIONS.columns]
-            show(found, columns, form, title=f"Exceptions of {run_date}", view=View(("message",), SPARE), first=gravity)
+            view = View(("message",), SPARE)
+            show(found, columns, form, title=f"Exceptions of {run_date}", view=view, choice=Choice(of_every_rule(), gravity))
             if form == "table":
                 say_if_refreshed(platform, run_date)
             say_if_behind(platform, run_date, crash=False)  # the report has its line of it
@@ -51,6 +54,17 @@ def exceptions(
 def gravity(line: Mapping[str, object]) -> tuple[int, *tuple[str, ...]]:
     """Where a line stands for a reader: the gravest first, then by rule, market, file and SKU."""
     return (SEVERITIES.index(str(line["severity"])), *(str(line[name] or "") for name in ("rule", "market", "file", "sku")))
+
+
+def of_every_rule() -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    """Which of many lines a table has: the first of every rule, so that the many that follow from one missing file do not hide it."""
+    seen = Counter[object]()
+
+    def place(line: Mapping[str, object]) -> tuple[object, ...]:
+        seen[line["rule"]] += 1
+        return (seen[line["rule"]] > EACH, *gravity(line))
+
+    return place
 
 
 def counts(found: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:

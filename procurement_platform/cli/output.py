@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from heapq import nsmallest
 from itertools import chain, count, islice
@@ -21,6 +22,14 @@ from procurement_platform.csvs import csv_line
 
 Row = Mapping[str, object]
 TABLE_ROWS = 200  # more than anyone reads; csv and json have them all
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows a table has that cannot have all: the smallest by `first`; they are shown in the order of `order`."""
+
+    first: Callable[[Row], tuple[Any, ...]]
+    order: Callable[[Row], tuple[Any, ...]]
 
 
 class Shown(str):
@@ -58,12 +67,12 @@ def show(
     hidden: Sequence[str] = (),
     view: View | None = None,
     most: int = TABLE_ROWS,
-    first: Callable[[Row], tuple[Any, ...]] | None = None,
+    choice: Choice | None = None,
 ) -> None:
     """Print rows. Only whole output is begun: an error in finding the first row leaves standard output empty.
 
-    `title`, `hidden` (columns that are the same in every row), `view`, `most` (rows) and `first` (the order of the rows, those to show
-    first; None: as they come) concern the table only.
+    `title`, `hidden` (columns that are the same in every row), `view`, `most` (rows) and `choice` (None: the rows that come first) concern
+    the table only.
     """
     iterator = iter(rows)
     rows = chain(list(islice(iterator, 1)), iterator)
@@ -76,9 +85,11 @@ def show(
     else:
         passed = count()
         passing = (row for row, _ in zip(rows, passed, strict=False))
-        shown = nsmallest(most, passing, key=first) if first else list(islice(passing, most))
+        shown = nsmallest(most, passing, key=choice.first) if choice else list(islice(passing, most))
         deque(passing, maxlen=0)  # to the end: how many there are
         more = next(passed) - len(shown)
+        if choice:
+            shown.sort(key=choice.order)
         show_table(shown, [c for c in columns if c not in hidden], title, view)
         if more:
             say(f"… {more:,} more, --format csv has them all")

@@ -14,9 +14,11 @@ import typer
 from procurement_platform.cli.options import OptionalDate, RefreshOption
 
 if TYPE_CHECKING:
+    from procurement_platform.inbox.late import StaleDay
     from procurement_platform.platform import Platform
 
 TOP = 10
+NAMED = 3  # days that are to be run again, in a line
 
 
 def run(
@@ -75,8 +77,15 @@ def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
     say_if_reference_is_newer(platform, run_date)
     stale = stale_after(platform, run_date, dt.datetime.now(dt.UTC))
     if stale:
-        days = f"{stale[0].run_date} {stale[-1].run_date}"
-        say(f"{len(stale)} later days were compared with this day as it was: procurement backfill {days}", "yellow")
+        say(stale_in_words(stale), "yellow")
+
+
+def stale_in_words(stale: "Sequence[StaleDay]") -> str:
+    """Days that no longer are what their files and the days before them make, with what each differs in and the command that mends it."""
+    days = f"{stale[0].run_date} {stale[-1].run_date}"
+    told = "; ".join(f"{day.run_date} ({day.why})" for day in stale[:NAMED])
+    more = f" and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
+    return f"To be run again, because what they are made of changed: {told}{more}: procurement backfill {days}"
 
 
 def _has_files(platform: "Platform", run_date: dt.date) -> bool:

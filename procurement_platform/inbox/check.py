@@ -186,7 +186,7 @@ class Checker:
         if field.kind != "text":
             if each.converts:
                 comma = pl.col(each.source).cast(pl.String).str.contains(r"^\s*-?\d+,\d+\s*$")
-                expected = pl.when(comma).then(pl.lit("a number with a decimal point instead of a comma")).otherwise(pl.lit(each.expected))
+                expected = pl.when(comma).then(pl.lit("a number: write a decimal point, as in 1.5")).otherwise(pl.lit(each.expected))
                 yield Rule(there & value.is_null(), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(" is not "), expected))
             for breaks, told in self._bounds(each):
                 yield Rule(breaks, pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(told)))

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.cli.exceptions import SEVERITIES, TABLE_COLUMNS, counts, gravity
+from procurement_platform.cli.exceptions import EACH, SEVERITIES, TABLE_COLUMNS, counts, gravity, of_every_rule
 from procurement_platform.quality.rules import RULES
 from procurement_platform.quality.violations import VIOLATIONS
 from procurement_platform.settings import Settings
@@ -77,3 +77,12 @@ def test_gravity_is_that_of_the_rule(found: list[dict[str, Any]]) -> None:
     lines = [{"market": None, "file": None, "sku": "A"} | one for one in found]
     order = [SEVERITIES.index(line["severity"]) for line in sorted(lines, key=gravity)]
     assert order == sorted(order)
+
+
+def test_a_long_table_has_lines_of_every_rule() -> None:
+    """The one line of a missing file is not cut off by the many that follow from it."""
+    unknown = [{"rule": "STOCK_UNKNOWN", "severity": "HIGH", "market": "DE", "sku": f"S{n:03}", "file": None} for n in range(300)]
+    missing = {"rule": "MISSING_FILE", "severity": "MEDIUM", "market": "DE", "sku": None, "file": None}
+    taken = sorted([*unknown, missing], key=of_every_rule())[: EACH + 30]
+    assert missing in taken
+    assert [line for line in taken if line is not missing] == unknown[: EACH + 29]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from procurement_platform.cli.layout import View
 from procurement_platform.cli.options import Format
-from procurement_platform.cli.output import TABLE_ROWS, Row, Shown, cell, clean, say, show, show_table, steps
+from procurement_platform.cli.output import TABLE_ROWS, Choice, Row, Shown, cell, clean, say, show, show_table, steps
 from procurement_platform_tests.cli.conftest import Terminal, plain
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -129,9 +129,10 @@ def test_a_long_table_says_how_much_it_leaves_out(capsys: pytest.CaptureFixture[
 def test_a_table_in_an_order_of_its_own_shows_the_first_and_counts_the_others(numbers: list[int], most: int) -> None:
     rows: list[Row] = [{"n": n, "place": place} for place, n in enumerate(numbers)]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        show(iter(rows), ("n", "place"), "table", most=most, first=lambda row: (row["n"],))
+        show(iter(rows), ("n", "place"), "table", most=most, choice=Choice(lambda row: (row["n"],), lambda row: (row["place"],)))
     shown = [[int(cell) for cell in line.split()] for line in out.getvalue().splitlines()[1:]] if rows else []
-    assert shown == sorted(([n, place] for place, n in enumerate(numbers)), key=lambda pair: pair[0])[:most]
+    smallest = sorted(([n, place] for place, n in enumerate(numbers)), key=lambda pair: pair[0])[:most]
+    assert shown == sorted(smallest, key=lambda pair: pair[1])
     assert err.getvalue() == (f"… {len(rows) - most} more, --format csv has them all\n" if len(rows) > most else "")
 
 

@@ -357,7 +357,7 @@ def test_numbers_no_decimal_holds(desk: Desk) -> None:
     assert "quantity 1e400 is not a number with at most 15 digits" in reasons[1]
     assert reasons[4] == "quantity -1 is not above 0: send the units ordered"
     assert "PROCUREMENT_MAX_QUANTITY" in reasons[7]
-    assert "decimal point instead of a comma" in reasons[8]
+    assert "is not a number: write a decimal point, as in 1.5" in reasons[8]
     assert reasons[13] == "quantity is empty: send it in every row"
     assert [line["quantity"] for line in desk.lines(outcome)] == [Decimal("2.500"), Decimal("3.000"), Decimal("7.000")]
 

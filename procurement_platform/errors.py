@@ -33,6 +33,10 @@ class InvalidFile(ProcurementError):
     """A market's file that cannot be used as a whole. The market must send it again."""
 
 
+class OverLimit(InvalidFile):
+    """A market's file that is larger than a setting allows. The market splits it, or the setting is raised: then the same bytes count."""
+
+
 class NotPermitted(ProcurementError):
     """A folder that the platform has no right to use. Give it that right, then try again."""
 

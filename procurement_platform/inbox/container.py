@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Self
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import not_utf8
 from procurement_platform.inbox.task import Limits
 
@@ -107,11 +107,11 @@ def blocks(file: IO[bytes], header: Header, bounds: Bounds) -> Iterator[Block]:
         data = _unpacked(packed, header.codec, bounds.max_block_bytes, where)
         total += len(data)
         if total > bounds.max_bytes:
-            raise InvalidFile(f"unpacks to more than {bounds.max_bytes} bytes by {where}; split it (PROCUREMENT_MAX_DECODED_BYTES)")
+            raise OverLimit(f"unpacks to more than {bounds.max_bytes} bytes by {where}; split it (PROCUREMENT_MAX_DECODED_BYTES)")
         if rows * bounds.least_row_bytes > len(data) or (rows == 0 and data):
             raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {len(data)} bytes; send it again")
         if row - 1 + rows > bounds.max_rows:
-            raise InvalidFile(f"has more than {bounds.max_rows} rows by {where}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+            raise OverLimit(f"has more than {bounds.max_rows} rows by {where}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         if rows:
             yield Block(number, row, rows, data)
         row += rows
@@ -124,7 +124,7 @@ def _packed(file: IO[bytes], header: Header, rows: int, bounds: Bounds, where: s
         raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {size} bytes; send it again")
     if size > bounds.max_block_bytes:
         limit = bounds.max_block_bytes
-        raise InvalidFile(f"has {size} bytes in {where}, more than {limit}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)")
+        raise OverLimit(f"has {size} bytes in {where}, more than {limit}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)")
     packed = file.read(size)
     sync = file.read(SYNC_BYTES)
     if len(packed) < size or len(sync) < SYNC_BYTES:
@@ -138,7 +138,7 @@ def _unpacked(packed: bytes, codec: str, limit: int, where: str) -> bytes:
     try:
         return CODECS[codec](packed, limit)
     except _TooLarge:
-        raise InvalidFile(f"unpacks to more than {limit} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)") from None
+        raise OverLimit(f"unpacks to more than {limit} bytes in {where}; write smaller blocks (PROCUREMENT_MAX_BLOCK_BYTES)") from None
     except MemoryError:
         raise  # the limit's doing, and not the file's
     except ModuleNotFoundError as problem:  # bz2, lzma and zstd are left out of a Python that is compiled where their libraries are missing

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import OverLimit
 from procurement_platform.inbox.identity import file_id, safe_name
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 
@@ -55,12 +55,12 @@ class Taken:
         """Puts the bytes among the raw files; returns where."""
         return self._move(task, task.raw_folder)
 
-    def reject(self, task: DecodeTask, reason: str) -> DecodeOutcome:
+    def reject(self, task: DecodeTask, reason: str, *, look_again: bool = False) -> DecodeOutcome:
         """Puts the bytes among the rejected files; `reason` begins with a verb, the file's name is set before it."""
         kept = self._move(task, None if task.raw_folder is None else task.rejected_folder)
         # Names of columns come from outside.
         told = f"{task.feed} {task.run_date} {task.file_name} {_in_a_line(reason)}"
-        return DecodeOutcome("rejected", told, self.sha256, self.size, self.file_id, kept)
+        return DecodeOutcome("rejected", told, self.sha256, self.size, self.file_id, kept, look_again=look_again)
 
     def _move(self, task: DecodeTask, folder: str | None) -> str | None:
         if self.path is None or folder is None:
@@ -119,10 +119,10 @@ def clear(task: DecodeTask) -> None:
 
 
 def give_up(task: DecodeTask, reason: str) -> DecodeOutcome:
-    """Rejects a file whose decoding process died: the bytes are kept, what it left half done is removed."""
+    """Rejects a file whose decoding process died: the bytes are kept, what it left half done is removed. Another time it may not die."""
     clear(task)
     try:
-        return take(task).reject(task, reason)
+        return take(task).reject(task, reason, look_again=True)
     except NotTaken as problem:
         return problem.outcome(task)
 
@@ -166,7 +166,7 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
             raise Unsettled
 
 
-def too_large(taken: Taken, task: DecodeTask) -> InvalidFile:
+def too_large(taken: Taken, task: DecodeTask) -> OverLimit:
     """The error for a file that was hashed and not kept."""
     limit = task.limits.max_file_bytes
-    return InvalidFile(f"has {taken.size} bytes, more than {limit}: split it (PROCUREMENT_MAX_FILE_BYTES)")
+    return OverLimit(f"has {taken.size} bytes, more than {limit}: split it (PROCUREMENT_MAX_FILE_BYTES)")

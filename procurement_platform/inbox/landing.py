@@ -135,7 +135,7 @@ class _Landing:
             if before[0] > task.limits.max_file_bytes:
                 digest = sha256_of(self._lake, task.source)
                 taken = Taken(None, digest, before[0], file_id(task.feed, task.run_date, task.file_name, digest))
-                return taken.reject(task, str(too_large(taken, task)))
+                return taken.reject(task, str(too_large(taken, task)), look_again=True)
             self._lake.download(relative, target)
             if self._lake.info(relative) != before or target.stat().st_size != before[0]:
                 raise Unsettled

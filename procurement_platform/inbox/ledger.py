@@ -16,7 +16,8 @@ from procurement_platform.errors import ProcurementError
 class LedgerFile:
     """One version of a market's file. The active ones of a day (state `accepted`) are what the day is made of.
 
-    `awaits_reference`: refused for what the day's reference says of its market; every run looks at the bytes that were kept again.
+    `awaits_reference`: refused for what is not in its bytes (its market in the day's reference, a limit, the machine's memory); every run
+    looks at the bytes that were kept again.
     `withdrawn_*` stay when the file was reinstated: `reinstated_*` say who did it, and when.
 
     `rows` = `accepted` + `quarantined` + `duplicates`, where the file could be read. `raw_path` is relative to the lake's root.
@@ -108,10 +109,11 @@ class Ledger:
     def record(self, files: Sequence[LedgerFile], sent: Collection[str] = ()) -> None:
         """Writes what became of a day's files, in one transaction; `sent` are the ids of those that the inbox holds.
 
-        A file that is accepted anew takes the place of the one before of its identity, and of rejected ones; one that was accepted before
-        takes that of rejected ones where it was sent again, and nobody's where its raw copy was read: a correction that cannot be read
-        stays rejected. A rejected file takes the place of rejected ones alone. A file that is superseded already is noted once.
+        What is accepted takes the place of the file of its name that was in use, what was sent also that of rejected ones: not, of the
+        same call, that of a correction that cannot be read, or of the file before it that breaks a limit. What was refused before, was not
+        sent again and is accepted now takes that of others that await the reference. A file that is superseded already is noted once.
         """
+        ids = [file.file_id for file in files]
         with self._database.transaction() as connection:
             # Accepted first: the rejection of a correction must outlive the file it did not replace, whichever comes first here.
             for file in sorted(files, key=lambda f: ("accepted", "rejected", "superseded").index(f.state)):
@@ -121,17 +123,22 @@ class Ledger:
                 connection.execute(
                     """
                     UPDATE control.files SET state = 'superseded'
-                    WHERE feed = %(feed)s AND run_date = %(date)s AND name = %(name)s AND file_id <> %(id)s
-                        AND state = ANY(CASE WHEN %(accepted)s THEN ARRAY['accepted', 'rejected'] ELSE ARRAY['rejected'] END)
-                        AND NOT (%(read_again)s AND EXISTS (SELECT FROM control.files WHERE file_id = %(id)s AND state = 'accepted'))
+                    WHERE feed = %(feed)s AND run_date = %(date)s AND name = %(name)s AND file_id <> %(id)s AND CASE state
+                        WHEN 'accepted' THEN %(accepted)s
+                        WHEN 'rejected' THEN file_id <> ALL(%(ids)s) AND (
+                            %(sent)s OR %(accepted)s AND awaits_reference
+                                AND NOT EXISTS (SELECT FROM control.files WHERE file_id = %(id)s AND state = 'accepted')
+                        )
+                        ELSE false END
                     """,
                     {
                         "feed": file.feed,
                         "date": file.run_date,
                         "name": file.name,
                         "id": file.file_id,
+                        "ids": ids,
                         "accepted": file.state == "accepted",
-                        "read_again": file.state == "accepted" and file.file_id not in sent,
+                        "sent": file.file_id in sent,
                     },
                 )
                 self._upsert(connection, file)

@@ -2,7 +2,7 @@
 
 The inputs of a day are the ledger's active files overlaid by what the inbox holds: a file that is no longer in the inbox stays in use,
 the same identity with other bytes replaces it, the same bytes change nothing. A file that was refused for its market, which the reference
-did not have as active, is looked at again by each run, in the inbox or from the bytes that were kept.
+did not have as active, or for a limit, is looked at again by each run, in the inbox or from the bytes that were kept.
 """
 
 import datetime as dt
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ from procurement_platform.inbox.identity import FileIdentity, Unfit, file_id, pa
 from procurement_platform.inbox.landing import decode
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
-from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.scan import FoundFile, Scan, UnfitFile, scan
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask, Limits
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import sha256_of
@@ -76,56 +77,72 @@ class Receiver:
         """Decodes the day's files into the places given. What became of them is the caller's to record.
 
         Raises:
-            InputGone: the raw copy of a file in use is gone, and the inbox does not hold the file either.
+            InputGone: the raw copy of a file in use is gone or has other bytes, and the inbox does not hold the file either.
         """
         known = self.ledger.files(self.run_date)
-        active = {(f.feed, f.name): f for f in known if f.state == "accepted"}
-        withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
         scans = {
             feed.name: scan(self.lake.path("inbox"), feed.name, self.run_date, self.settings.settle_seconds, files=self.lake.fs)
             for feed in feeds
         }
         receipts: list[Receipt] = []
         growing = [_shown(f) for found in scans.values() for f in found.growing]
-        fresh: list[tuple[Feed, FoundFile]] = []
-        for feed in feeds:
-            receipts += [Receipt(self._unfit(unfit), None) for unfit in scans[feed.name].unfit]
-            for found in scans[feed.name].files:
-                if found.identity.market in self.senders:
-                    fresh.append((feed, found))
-                elif (feed.name, found.identity.name) not in active:
-                    receipts.append(Receipt(self._stranger(found), None))
-            receipts += [Receipt(file, None) for rival in scans[feed.name].replaced if (file := self._replaced(rival, known)) is not None]
-        taken = {(feed.name, f.identity.name) for feed, f in fresh}
-        by_name = {feed.name: feed for feed in feeds}
-        fresh += [(by_name[f.feed], self._kept(f)) for f in known if self._may_count_now(f) and (f.feed, f.name) not in taken]
-        old = [f for key, f in active.items() if key not in taken and f.market in self.senders]
-        receipts += [Receipt(self._inactive(f), None) for f in active.values() if f.market not in self.senders]
+        for found in scans.values():
+            receipts += [Receipt(self._unfit(unfit), None, sent=True) for unfit in found.unfit]
+            receipts += [Receipt(file, None) for rival in found.replaced if (file := self._replaced(rival, known)) is not None]
+        receipts += self._of_no_market(scans, known)
 
-        tasks = [self._fresh_task(feed, f, places[feed.name]) for feed, f in fresh] + [self._old_task(feeds, f, places) for f in old]
-        outcomes = list(self._decoded(tasks))
-        fallen_back: list[LedgerFile] = []
+        withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
+        raw_paths = {f.file_id: f.raw_path for f in known}
         touched: dict[str, dt.datetime] = {}
-        for (feed, found), outcome in zip(fresh, outcomes[: len(fresh)], strict=True):
-            before = active.get((feed.name, found.identity.name))
-            if outcome.status == "unsettled":
-                growing.append(_shown(found))
-            elif outcome.file_id in withdrawn:
-                self._discard(outcome)
-                touched[outcome.file_id] = found.modified_at
-            else:
-                receipts.append(Receipt(self._ledger_file(feed, found, outcome, before), outcome, sent=True))
-                if outcome.status == "accepted":
-                    continue
-            if before is not None and before.file_id != outcome.file_id:
-                fallen_back.append(before)
-        receipts += [Receipt(self._again(f, o), o) for f, o in zip(old, outcomes[len(fresh) :], strict=True)]
-        again = list(self._decoded([self._old_task(feeds, f, places) for f in fallen_back]))
-        receipts += [Receipt(self._again(f, o), o) for f, o in zip(fallen_back, again, strict=True)]
+        turns = self._candidates(feeds, scans, known)
+        while turns:  # the second time for those names whose first file is not accepted, and so on
+            outcomes = list(self._decoded([self._task(each[0], places[each[0].feed.name]) for each in turns]))
+            again = []
+            for (candidate, *others), outcome in zip(turns, outcomes, strict=True):
+                used = False
+                if candidate.in_use is not None:
+                    receipts.append(Receipt(self._again(candidate.in_use, outcome), outcome))
+                elif outcome.status == "unsettled":
+                    growing.append(_shown(candidate.found))
+                elif outcome.file_id in withdrawn:
+                    self._discard(outcome)
+                    touched[outcome.file_id] = candidate.found.modified_at
+                else:
+                    file = self._ledger_file(candidate, outcome, raw_paths.get(outcome.file_id, ""))
+                    receipts.append(Receipt(file, outcome, sent=candidate.known is None))
+                    used = outcome.status == "accepted"
+                if not used and (rest := [each for each in others if each.known is None or each.known.file_id != outcome.file_id]):
+                    again.append(rest)
+            turns = again
         touched |= {r.file.file_id: r.file.sent_at for r in receipts if r.file.file_id in withdrawn}
-        receipts = [r for r in receipts if r.file.file_id not in withdrawn]
+        receipts = _told([r for r in receipts if r.file.file_id not in withdrawn])
         self.ledger.seen_again(touched)
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
+
+    def _of_no_market(self, scans: Mapping[str, Scan], known: Sequence[LedgerFile]) -> Iterator[Receipt]:
+        """What becomes of files whose market is not active on the day: of those in use, else of what the inbox holds."""
+        in_use = {(f.feed, f.name): f for f in known if f.state == "accepted" and f.market not in self.senders}
+        yield from (Receipt(self._inactive(f), None) for f in in_use.values())
+        for feed, scanned in scans.items():
+            for found in scanned.files:
+                if found.identity.market not in self.senders and (feed, found.identity.name) not in in_use:
+                    yield Receipt(self._stranger(found), None, sent=True)
+
+    def _candidates(self, feeds: Sequence[Feed], scans: Mapping[str, Scan], known: Sequence[LedgerFile]) -> list[list["_Candidate"]]:
+        """What may be the day's file of each name, the newest first: in the inbox, refused and may count now, in use.
+
+        Of one that is in use the ledger has only later ones as refused.
+        """
+        by_name = {feed.name: feed for feed in feeds}
+        found: dict[tuple[str, str], list[_Candidate]] = defaultdict(list)
+        for feed in feeds:
+            for file in scans[feed.name].files:
+                if file.identity.market in self.senders:
+                    found[feed.name, file.identity.name].append(_Candidate(feed, file))
+        in_use = [f for f in known if f.state == "accepted" and f.market in self.senders]
+        for old in [*(f for f in reversed(known) if self._may_count_now(f)), *in_use]:
+            found[old.feed, old.name].append(_Candidate(by_name[old.feed], self._kept(old), old))
+        return list(found.values())
 
     def _decoded(self, tasks: Sequence[DecodeTask]) -> Iterator[DecodeOutcome]:
         return decode(self.decoders, self.lake, tasks, self.settings.home / "tmp")
@@ -151,34 +168,26 @@ class Receiver:
         for before, after in moved.items():
             self.lake.move(before, after)
 
-    def _fresh_task(self, feed: Feed, found: FoundFile, place: Place) -> DecodeTask:
-        identity = found.identity
+    def _task(self, candidate: "_Candidate", place: Place) -> DecodeTask:
+        feed, identity = candidate.feed, candidate.found.identity
         avro, other, _ = self._raw_folders(feed.name)
-        raw = self.lake.path(avro if identity.format == "avro" else other)
-        return self._task(feed, identity.market, identity.name, identity.file_name, identity.format, found.path, raw, place)
-
-    def _old_task(self, feeds: Sequence[Feed], file: LedgerFile, places: Mapping[str, Place]) -> DecodeTask:
-        if not self.lake.exists(file.raw_path):
+        raw_folder = None
+        if candidate.in_use is None:
+            raw_folder = self.lake.path(avro if identity.format == "avro" else other)
+        elif not self.lake.exists(candidate.in_use.raw_path):
             raise InputGone(
-                f"{file.raw_path}, the raw copy of {file.file_name}, is gone: put the file into the inbox again, "
+                f"{candidate.in_use.raw_path}, the raw copy of {identity.file_name}, is gone: put the file into the inbox again, "
                 f"or withdraw it (`procurement files withdraw`)"
             )
-        feed = next(feed for feed in feeds if feed.name == file.feed)
-        source = self.lake.path(file.raw_path)
-        return self._task(feed, file.market, file.name, file.file_name, file.format, source, None, places[file.feed])
-
-    def _task(
-        self, feed: Feed, market: str, name: str, file_name: str, form: str, source: str, raw_folder: str | None, place: Place
-    ) -> DecodeTask:
         return DecodeTask(
             feed=feed.name,
             run_date=self.run_date,
-            market=market,
-            timezone=self.senders[market],
-            name=name,
-            file_name=file_name,
-            format=form,  # type: ignore[arg-type]  # the ledger keeps it as text
-            source=source,
+            market=identity.market,
+            timezone=self.senders[identity.market],
+            name=identity.name,
+            file_name=identity.file_name,
+            format=identity.format,
+            source=candidate.found.path,
             raw_folder=raw_folder,
             rejected_folder=self.lake.path(self._rejected_folder(feed.name)),
             lines_folder=place.lines,
@@ -197,13 +206,13 @@ class Receiver:
     def _rejected_folder(self, feed: str) -> str:
         return f"quarantine/files/{feed}/{self.run_date.isoformat()}"
 
-    def _ledger_file(self, feed: Feed, found: FoundFile, outcome: DecodeOutcome, before: LedgerFile | None) -> LedgerFile:
-        reason = outcome.reason
-        if outcome.status == "rejected" and before is not None and before.file_id != outcome.file_id:
-            reason = f"{reason}. The file of this name that was sent before stays in use"
+    def _ledger_file(self, candidate: "_Candidate", outcome: DecodeOutcome, known_path: str) -> LedgerFile:
+        """A file that was read as one that is new; `known_path` is where the ledger has these bytes already, if it does."""
+        found = candidate.found
+        raw_path = self.lake.relative(outcome.raw_path) if outcome.raw_path else known_path
         return LedgerFile(
             file_id=outcome.file_id,
-            feed=feed.name,
+            feed=candidate.feed.name,
             run_date=self.run_date,
             name=found.identity.name,
             file_name=found.identity.file_name,
@@ -213,33 +222,37 @@ class Receiver:
             size_bytes=outcome.size,
             sent_at=found.modified_at,
             state=outcome.status,
-            reason=reason,
+            reason=outcome.reason,
             rows=outcome.rows,
             accepted=outcome.accepted,
             quarantined=outcome.quarantined,
             duplicates=0,
             notes="\n".join(outcome.notes) or None,
-            raw_path=self.lake.relative(outcome.raw_path) if outcome.raw_path else "",
+            raw_path=raw_path,
             run_id=self.run_id,
+            awaits_reference=outcome.look_again and raw_path != "",
         )
 
     def _again(self, file: LedgerFile, outcome: DecodeOutcome) -> LedgerFile:
-        """A file in use that was read again from its raw copy."""
-        if outcome.status != "accepted":
+        """A file in use that was read again from its raw copy. It may break a limit that is lower now.
+
+        Raises:
+            InputGone: the raw copy is gone, or has other bytes.
+        """
+        if outcome.status == "unsettled" or outcome.sha256 != file.sha256:
             raise InputGone(
-                f"{file.raw_path}, the raw copy of {file.file_name}, cannot be read any more ({outcome.reason}): "
+                f"{file.raw_path}, the raw copy of {file.file_name}, is not what was sent ({outcome.reason or 'its SHA-256 differs'}): "
                 "put the file into the inbox again, or withdraw it (`procurement files withdraw`)"
             )
-        if outcome.sha256 != file.sha256:
-            raise InputGone(
-                f"{file.raw_path} is not what was sent (its SHA-256 differs): put the file into the inbox again, or withdraw it"
-            )
         changed: dict[str, Any] = {
+            "state": outcome.status,
+            "reason": outcome.reason,
             "rows": outcome.rows,
             "accepted": outcome.accepted,
             "quarantined": outcome.quarantined,
             "duplicates": 0,
             "notes": "\n".join(outcome.notes) or None,
+            "awaits_reference": outcome.look_again,
         }
         return replace(file, **changed)
 
@@ -249,14 +262,15 @@ class Receiver:
         return replace(refused, awaits_reference=True)
 
     def _may_count_now(self, file: LedgerFile) -> bool:
-        """Whether a file that was refused for its market can be looked at again."""
+        """Whether a file that was refused for what is not in its bytes can be looked at again."""
         awaits = file.state == "rejected" and file.awaits_reference and file.market in self.senders
         return awaits and self._place_of(file) is not None
 
     def _kept(self, file: LedgerFile) -> FoundFile:
-        """The bytes that were kept of a refused file, as if they lay in the inbox."""
+        """The bytes that were kept of a file, as if they lay in the inbox."""
         identity = FileIdentity(file.feed, file.run_date, file.market, file.name, file.file_name, file.format)  # type: ignore[arg-type]
-        return FoundFile(identity, self.lake.path(self._place_of(file) or file.raw_path), file.size_bytes, file.sent_at)
+        place = file.raw_path if file.state == "accepted" else self._place_of(file)
+        return FoundFile(identity, self.lake.path(place or file.raw_path), file.size_bytes, file.sent_at)
 
     def _place_of(self, file: LedgerFile) -> str | None:
         """Where the bytes of a refused file are: where the ledger has them, or where a killed run did not move them from."""
@@ -355,6 +369,33 @@ class Receiver:
             raw_path=kept,
             run_id=self.run_id,
         )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Bytes that may be the day's file of their name: what the inbox holds, or what the ledger knows (`known`) and the lake has."""
+
+    feed: Feed
+    found: FoundFile
+    known: LedgerFile | None = None
+
+    @property
+    def in_use(self) -> LedgerFile | None:
+        """The file in use, whose bytes are where they belong."""
+        return self.known if self.known is not None and self.known.state == "accepted" else None
+
+
+def _told(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """The receipts; each rejection of a file in whose place one that was sent before is in use says so."""
+    listed = list(receipts)
+    in_use = {(r.file.feed, r.file.name) for r in listed if r.file.state == "accepted"}
+    stays = "The file of this name that was sent before stays in use"
+    return [
+        replace(r, file=replace(r.file, reason=f"{r.file.reason}. {stays}"))
+        if r.file.state == "rejected" and r.outcome is not None and (r.file.feed, r.file.name) in in_use
+        else r
+        for r in listed
+    ]
 
 
 def _shown(found: FoundFile) -> str:

@@ -75,7 +75,8 @@ class DecodeTask:
 class DecodeOutcome:
     """What became of a file.
 
-    `unsettled`: it changed while it was read; nothing was kept, look again. `rows` = `accepted` + `quarantined` (duplicates are found
+    `unsettled`: it changed while it was read; nothing was kept, look again. `look_again`: rejected for a limit or by the machine, not for
+    what it holds; the same bytes may be accepted another time. `rows` = `accepted` + `quarantined` (duplicates are found
     later). The quantities are the sums of the contract's measure as decimal text, `quarantined_quantity` over rows where it is valid.
     `raw_path` is where the bytes as sent now are (None: not kept, the file is larger than the limit). `notes` are told to people, one a
     line. `seconds` tells where the time went: `take` (hash and copy), `decode`, `check`, `write`, `all`.
@@ -95,6 +96,7 @@ class DecodeOutcome:
     lines_files: tuple[str, ...] = ()
     quarantine_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    look_again: bool = False
     peak_memory_mib: int = 0
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox import words
 from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
@@ -46,9 +46,10 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     try:
         outcome = _Pass(task, taken).run()
     except InvalidFile as problem:
-        outcome = taken.reject(task, str(problem))
+        outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:
-        outcome = taken.reject(task, "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)")
+        reason = "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+        outcome = taken.reject(task, reason, look_again=True)
     seconds = {"take": taken_at - begun, **outcome.seconds, "all": time.perf_counter() - begun}
     return replace(outcome, seconds=seconds, peak_memory_mib=_peak_mib())
 
@@ -143,7 +144,7 @@ class _Pass:
             self._quarantine.add(checked.quarantine)
             self._tick("write")
             if self._lines.rows + self._quarantine.rows > limit:
-                raise InvalidFile(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+                raise OverLimit(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         self._tick("decode")
 
     def _tick(self, stage: str) -> None:

@@ -1,12 +1,15 @@
 """What the inbox may hold, and how often: no name and no order of sending stops the other markets, and nothing is told twice or lost."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Never
 
 import pytest
 
+from procurement_platform.errors import InputGone
 from procurement_platform.inbox.ledger import Ledger
+from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.receive import SUPERSEDED
 from procurement_platform.lake.files import Lake
 from procurement_platform_tests.procurement.shop import DAY, REFERENCE, Shop, count, order
@@ -194,3 +197,135 @@ def test_a_ledger_that_an_earlier_version_left_wrong_finds_the_bytes(shop: Shop)
     shop.load()
     shop.run(refresh=True)
     assert in_use(shop) == 7
+
+
+def limit(shop: Shop, **limits: int) -> None:
+    """Gives the shop's next runs other settings."""
+    shop.platform.settings = shop.platform.settings.model_copy(update=limits)
+    if "decode_memory_mib" in limits:
+        shop.platform.decoders.close()
+        shop.platform.decoders = DecoderPool(1, limits["decode_memory_mib"])
+
+
+LARGE = "DE.csv.gz"
+LIMITS = {  # a limit that the large file breaks, and those of other markets do not; and one that it keeps
+    "max_file_bytes": (1000, 1_000_000),
+    "max_rows_per_file": (2, 10),
+    "decode_memory_mib": (128, 768),
+}
+
+
+def send_large(shop: Shop, characters: int = 1_000_000) -> Path:
+    """A file with four rows, one of which is so long; small as it is packed."""
+    rows = "".join(f"DE,{n},B,1,9.99,2025-12-20T12:00:00Z,{'x' * characters if n == 0 else ''}\n" for n in range(4))
+    return shop.put_bytes("orders", LARGE, gzip.compress(f"market,order_id,sku,quantity,unit_price,ordered_at,note\n{rows}".encode(), 1))
+
+
+@pytest.fixture
+def large(shop: Shop) -> Shop:
+    """A shop with a file of DE that breaks a limit, and files of others."""
+    send_large(shop)
+    shop.put("orders", "GB", [order("1", "B", 3)], form="csv")
+    for market in ("DE", "GB", "JP"):
+        shop.put("stock", market, [count("A", 0)], form="csv")
+    return shop
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_file_in_use_that_breaks_a_limit_of_today_is_refused_alone_and_counts_again_with_a_higher_one(
+    large: Shop, name: str, stays: bool
+) -> None:
+    low, high = LIMITS[name]
+    path = send_large(large, 24_000_000 if name == "decode_memory_mib" else 1_000_000)
+    limit(large, **{name: high})
+    large.run()
+    before, sent = told(large), path.read_bytes()
+    if not stays:
+        path.unlink()
+    limit(large, **{name: low})
+    reports = []
+    for _ in range(2):
+        large.run()
+        assert (in_use(large), in_use(large, "GB")) == (None, 3)
+        assert refused(large) == [("DE", LARGE)]
+        assert ("MISSING_FILE", "DE", "", "", 1) in large.exceptions()
+        assert f"PROCUREMENT_{name.upper()}" in large.report()
+        reports.append(large.report())
+    assert len(set(reports)) == 1
+    if stays:
+        path.unlink()
+        large.run()
+        assert large.report() == reports[0]
+    limit(large, **{name: high})
+    for _ in range(2):
+        large.run()
+        assert told(large) == before
+    [file] = [f for f in large.platform.ledger.files(DAY) if f.market == "DE" and f.feed == "orders"]
+    assert (file.state, file.reason, file.awaits_reference) == ("accepted", None, False)
+    assert large.platform.lake.read(file.raw_path) == sent
+
+
+def test_a_file_that_broke_a_limit_when_it_was_sent_counts_with_a_higher_one(large: Shop) -> None:
+    limit(large, max_rows_per_file=2)
+    large.run()
+    (large.inbox / "orders" / DAY.isoformat() / LARGE).unlink()
+    large.run()
+    assert refused(large) == [("DE", LARGE)]
+    limit(large, max_rows_per_file=4)
+    large.run()
+    assert (in_use(large), refused(large)) == (4, [])
+
+
+def test_a_correction_that_breaks_a_limit_counts_with_a_higher_one_in_place_of_the_file_before(large: Shop) -> None:
+    path = large.inbox / "orders" / DAY.isoformat() / LARGE
+    correction = path.read_bytes()
+    path.unlink()
+    before = large.put("orders", "DE", [order("1", "B", 7)], form="csv")
+    limit(large, max_rows_per_file=2)
+    large.run()
+    before.unlink()
+    path.write_bytes(correction)
+    for stays in (True, False):
+        if not stays:
+            path.unlink()
+        large.run()
+        assert (in_use(large), refused(large)) == (7, [("DE", LARGE)])
+        assert "stays in use" in large.report()
+    limit(large, max_rows_per_file=4)
+    for _ in range(2):
+        large.run()
+        assert (in_use(large), refused(large)) == (4, [])
+    assert sorted(f.state for f in large.platform.ledger.files(DAY) if (f.feed, f.market) == ("orders", "DE")) == ["accepted", "superseded"]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_broken_correction_is_told_whatever_a_limit_does_to_the_file_before(large: Shop, stays: bool) -> None:
+    large.run()
+    path = large.put_bytes("orders", LARGE, b"no,such,columns\n")
+    large.run()
+    before = told(large)
+    if not stays:
+        path.unlink()
+    limit(large, max_rows_per_file=2)
+    for _ in range(2):
+        large.run()
+        assert in_use(large) is None
+        assert {f.state for f in large.platform.ledger.files(DAY) if (f.feed, f.market) == ("orders", "DE")} == {"rejected"}
+    limit(large, max_rows_per_file=4)
+    large.run()
+    assert (in_use(large), refused(large)) == (4, [("DE", LARGE)])
+    assert told(large) == before
+
+
+def test_a_raw_copy_with_other_bytes_is_an_error_that_changes_nothing(large: Shop) -> None:
+    large.run()
+    before = told(large)
+    (large.inbox / "orders" / DAY.isoformat() / "GB.csv").unlink()
+    file = large.ledger()["orders", "GB.csv", "accepted"]
+    for data in (b"no,such,columns\n", large.platform.lake.read(file.raw_path).replace(b",B,3,", b",B,2,"), b""):
+        large.platform.lake.write(file.raw_path, data)
+        with pytest.raises(InputGone, match=r"the raw copy of GB\.csv, is not what was sent .* put the file into the inbox again"):
+            large.run()
+        assert told(large)[1:] == before[1:]
+        assert large.ledger()["orders", "GB.csv", "accepted"] == file

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.container import (
     Block,
     Bounds,
@@ -48,7 +48,7 @@ def open_avro(path: Path, limits: Limits) -> Decoder:
         raise InvalidFile("holds no records: its Avro schema must be a record with a field per column")
     names = [each["name"] for each in fields]
     if len(names) > limits.max_columns:
-        raise InvalidFile(
+        raise OverLimit(
             f"has {len(names)} columns, more than {limits.max_columns}; leave out those nobody asked for (PROCUREMENT_MAX_COLUMNS)"
         )
     if len(set(names)) < len(names):

@@ -14,7 +14,7 @@ from typing import cast
 
 import polars as pl
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
@@ -83,7 +83,7 @@ class CsvDecoder:
             raise InvalidFile(not_utf8(bad, "its header"))
         names = [name.strip() or f"column {number}" for number, name in enumerate(names, 1)]
         if len(names) > self._limits.max_columns:
-            raise InvalidFile(
+            raise OverLimit(
                 f"has {len(names)} columns, more than {self._limits.max_columns}; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
             )
         if len(set(names)) < len(names):

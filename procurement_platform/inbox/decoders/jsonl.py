@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
@@ -41,7 +41,7 @@ class JsonLinesDecoder:
             elif not row.keys() <= keys.keys():
                 keys.update(dict.fromkeys(row))
                 if len(keys) > limits.max_columns:
-                    raise InvalidFile(
+                    raise OverLimit(
                         f"has more than {limits.max_columns} different keys; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
                     )
         if not keys:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import Batch, not_utf8
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
@@ -27,18 +27,20 @@ class ParquetDecoder:
             schema, metadata = self._open().schema_arrow, self._open().metadata
         except UnicodeDecodeError as problem:
             raise InvalidFile(not_utf8(problem.object[problem.start], "a column's name")) from problem
-        except (pa.ArrowException, OSError, MemoryError, ValueError) as problem:
+        except MemoryError:
+            raise  # the limit's doing; Arrow's own is an ArrowException, too
+        except (pa.ArrowException, OSError, ValueError) as problem:
             raise InvalidFile(f"cannot be read as Parquet ({_words(problem)}); send it again") from problem
         self._rows = metadata.num_rows
         size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
         if len(schema.names) > limits.max_columns:
-            raise InvalidFile(
+            raise OverLimit(
                 f"has {len(schema.names)} columns, more than {limits.max_columns}; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
             )
         if not 0 <= self._rows <= limits.max_rows_per_file:
-            raise InvalidFile(f"declares {self._rows} rows, more than {limits.max_rows_per_file}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+            raise OverLimit(f"declares {self._rows} rows, more than {limits.max_rows_per_file}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         if not 0 <= size <= limits.max_decoded_bytes:
-            raise InvalidFile(
+            raise OverLimit(
                 f"declares {size} unpacked bytes, more than {limits.max_decoded_bytes}; split it (PROCUREMENT_MAX_DECODED_BYTES)"
             )
         if len(set(schema.names)) < len(schema.names):
@@ -58,6 +60,8 @@ class ParquetDecoder:
                 if frame.height:
                     yield Batch(frame, row, lambda rows, frame=frame: frame[rows])  # type: ignore[misc]
                 row += frame.height
+        except MemoryError:
+            raise
         except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as problem:
             raise InvalidFile(f"is damaged after row {row - 1} ({_words(problem)}); send it again") from problem
         if row - 1 != self._rows:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.task import Limits
 
 PIECE_BYTES = 1024 * 1024
@@ -24,7 +24,7 @@ def pieces(path: Path, limits: Limits, *, packed: bool) -> Iterator[bytes]:
         for piece in _unpacked(file) if packed else iter(lambda: file.read(PIECE_BYTES), b""):
             total += len(piece)
             if total > limits.max_decoded_bytes:
-                raise InvalidFile(f"unpacks to more than {limits.max_decoded_bytes} bytes; split it (PROCUREMENT_MAX_DECODED_BYTES)")
+                raise OverLimit(f"unpacks to more than {limits.max_decoded_bytes} bytes; split it (PROCUREMENT_MAX_DECODED_BYTES)")
             yield piece
 
 
@@ -46,7 +46,7 @@ def whole_lines(source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
             line += data.count(b"\n")
             yield data[:end]
         if len(carried) > limits.max_block_bytes:
-            raise InvalidFile(
+            raise OverLimit(
                 f"has more than {limits.max_block_bytes} bytes in line {line}; send a row per line (PROCUREMENT_MAX_BLOCK_BYTES)"
             )
     if carried:

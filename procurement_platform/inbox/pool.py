@@ -64,10 +64,11 @@ class DecoderPool:
         """Decodes the files, the biggest first; outcomes come in the order of the tasks, each as soon as those before it are there.
 
         A process that dies over a file rejects that file and no other. One that is killed, as the machine does when memory runs out, says
-        nothing about its file: that is decoded once more, alone. Leaving the iterator early ends what is under way.
+        nothing about its file: that is decoded once more, alone; killed then, too, it rejects the file, until another run tries again.
+        Leaving the iterator early ends what is under way.
 
         Raises:
-            ProcurementError: the machine keeps a file from being decoded; nothing is known of the file then.
+            ProcurementError: the machine, or a person, keeps a file from being decoded; nothing is known of the file then.
         """
         listed = list(tasks)
         with self._lock:
@@ -150,11 +151,11 @@ class DecoderPool:
             elif process.ended:
                 self._busy.remove(process)
                 task = tasks[process.index]
-                if process.started and not process.was_killed:
+                if process.started and (not process.was_ended or (process.alone and process.was_killed)):
                     outcomes[process.index] = give_up(task, process.cause())
                     continue
                 if process.started:
-                    self._was_killed(process, task)
+                    self._was_ended(process, task)
                 else:
                     self._never_started(process)
                 if process.started or process.alone:
@@ -163,14 +164,13 @@ class DecoderPool:
                     heapq.heappush(waiting, (-_size(task), process.index))
         return outcomes
 
-    def _was_killed(self, process: "_Process", task: DecodeTask) -> None:
-        """A process that somebody ended at work: nothing is left of what it did, and the second time it is nobody's guess any more."""
+    def _was_ended(self, process: "_Process", task: DecodeTask) -> None:
+        """A process that somebody ended at work: nothing is left of what it did, and who ends it twice wants the run to end."""
         clear(task)
         if process.alone:
             raise ProcurementError(
-                f"{task.feed} {task.run_date} {task.file_name}: the process that decodes it was killed twice ({process.how()}), the second "
-                f"time with no other beside it, as the machine does when memory runs out; nothing was recorded: free memory or lower "
-                f"PROCUREMENT_DECODE_MEMORY_MIB, then run again"
+                f"{task.feed} {task.run_date} {task.file_name}: the process that decodes it was ended twice from outside "
+                f"({process.how()}); nothing was recorded: see who does that, then run again"
             )
 
     def _never_started(self, process: "_Process") -> None:
@@ -236,13 +236,23 @@ class _Process:
         if self._popen.returncode == -signal.SIGXCPU:
             remedy = "write it anew, as CSV or plain Avro (PROCUREMENT_DECODE_SECONDS)"
             return f"keeps the decoder busy far longer than its size allows: {remedy}"
+        if self.was_killed:
+            return (
+                "took its decoding process down twice (SIGKILL), the second time with no other beside it, as the machine does when memory "
+                "runs out: free memory or lower PROCUREMENT_DECODE_MEMORY_MIB, then run again; or split the file"
+            )
         remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
         return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
 
     @property
-    def was_killed(self) -> bool:
+    def was_ended(self) -> bool:
         """Whether it ended by somebody else's hand."""
         return self._popen.returncode in _FROM_OUTSIDE and not self._made_to_end
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended as the kernel ends processes when memory runs out."""
+        return self.was_ended and self._popen.returncode == -signal.SIGKILL
 
     def how(self) -> str:
         """The signal it ended by, or its last words."""

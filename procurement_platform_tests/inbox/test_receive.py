@@ -2,6 +2,9 @@
 
 import gzip
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Never
 
@@ -329,3 +332,39 @@ def test_a_raw_copy_with_other_bytes_is_an_error_that_changes_nothing(large: Sho
             large.run()
         assert told(large)[1:] == before[1:]
         assert large.ledger()["orders", "GB.csv", "accepted"] == file
+
+
+def kill_decoders(shop: Shop, file_name: str, times: int) -> threading.Thread:
+    """Kills, as the kernel does when memory runs out, the first processes that are at work on a file of DAY's orders."""
+    pool, folder = shop.platform.decoders, Path(shop.platform.lake.path(f"raw/orders/{DAY}/_other"))
+
+    def kill() -> None:
+        gone: list[int] = []
+        deadline = time.monotonic() + 60
+        while len(gone) < times and time.monotonic() < deadline:
+            for process in list(pool._busy):
+                if process.started and process._popen.pid not in gone and list(folder.glob(f".{file_name}.*.tmp")):
+                    gone.append(process._popen.pid)
+                    os.kill(process._popen.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_file_whose_decoding_the_kernel_ends_is_refused_alone_and_read_by_the_next_run(shop: Shop, stays: bool) -> None:
+    row = "DE,1,B,1,9.99,2025-12-20T12:00:00Z\n"
+    path = shop.put_bytes("orders", "DE.csv", f"market,order_id,sku,quantity,unit_price,ordered_at\n{row * 200_000}".encode())
+    shop.put("orders", "GB", [order("1", "B", 3)])
+    limit(shop, decode_memory_mib=512)  # one process: whatever is busy is at that file
+    thread = kill_decoders(shop, "DE.csv", times=2)
+    shop.run()
+    thread.join()
+    assert (in_use(shop), in_use(shop, "GB")) == (None, 3)
+    assert refused(shop) == [("DE", "DE.csv")]
+    assert "lower PROCUREMENT_DECODE_MEMORY_MIB, then run again" in shop.report()
+    if not stays:
+        path.unlink()
+    shop.run()
+    assert (in_use(shop), refused(shop)) == (1, [])

@@ -127,6 +127,11 @@ def give_up(task: DecodeTask, reason: str) -> DecodeOutcome:
         return problem.outcome(task)
 
 
+def undecodable(why: str) -> str:
+    """The reason for rejecting a file whose decoding ended in an error that nobody foresaw."""
+    return f"cannot be decoded ({why}): send it again as CSV or plain Avro"
+
+
 def _in_a_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
 

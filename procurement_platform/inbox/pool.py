@@ -15,7 +15,7 @@ from typing import IO, Self, cast
 
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
-from procurement_platform.inbox.intake import clear, give_up
+from procurement_platform.inbox.intake import clear, give_up, undecodable
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
 
@@ -25,6 +25,7 @@ _SECONDS_TO_END = 5.0
 _FAILURES_TAKEN = 3
 _LAST_WORDS_BYTES = 4096
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # no file does this to its decoder: the kernel short of memory does, or a person
+_NO_MEMORY = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)  # how libraries end that are refused memory
 _ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",  # one file, one processor: files are what runs side by side
     "OMP_NUM_THREADS": "1",
@@ -196,7 +197,7 @@ class _Process:
             bufsize=0,
         )
         self._input, self.output = cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout)
-        self._last_words = ""
+        self._last_words, self._said_memory = "", False
         self._heard = b""
         self.index = -1
         self.started = self.ended = self.alone = self._made_to_end = False
@@ -241,8 +242,10 @@ class _Process:
                 "took its decoding process down twice (SIGKILL), the second time with no other beside it, as the machine does when memory "
                 "runs out: free memory or lower PROCUREMENT_DECODE_MEMORY_MIB, then run again; or split the file"
             )
-        remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
-        return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
+        if self._popen.returncode in _NO_MEMORY or self._said_memory:
+            remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+            return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
+        return undecodable(self.how())
 
     @property
     def was_ended(self) -> bool:
@@ -281,6 +284,7 @@ class _Process:
             self._words.seek(max(0, size - _LAST_WORDS_BYTES))
             lines = [line.strip() for line in self._words.read().decode("utf-8", "replace").splitlines() if line.strip()]
         self._last_words = lines[-1][:200] if lines else ""
+        self._said_memory = any("MemoryError" in line for line in lines)
 
     def kill(self) -> None:
         self._popen.kill()

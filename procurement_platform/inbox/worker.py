@@ -25,10 +25,11 @@ from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
 from procurement_platform.inbox.decoders import NOT_UTF8, BrokenRow, open_decoder
 from procurement_platform.inbox.identity import safe_name
-from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, unfinished
+from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, undecodable, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform.texts import shorten
 
 MIB = 1024 * 1024
 _PR_SET_PDEATHSIG = 1
@@ -50,6 +51,11 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     except MemoryError:
         reason = "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)"
         outcome = taken.reject(task, reason, look_again=True)
+    except OSError:
+        raise  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
+    except (Exception, pl.exceptions.PanicException) as problem:  # noqa: BLE001  what nobody foresaw says what it is
+        said = f"{type(problem).__name__}: {shorten(' '.join(str(problem).split()), 160)}"
+        outcome = taken.reject(task, undecodable(said), look_again=True)
     seconds = {"take": taken_at - begun, **outcome.seconds, "all": time.perf_counter() - begun}
     return replace(outcome, seconds=seconds, peak_memory_mib=_peak_mib())
 
@@ -170,7 +176,7 @@ def main() -> None:
         try:
             print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
             gc.collect()
-        except OSError as problem:  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
+        except OSError as problem:
             print(words.FAILED, f"{task.file_name} cannot be taken in: {' '.join(str(problem).split())}", file=answers, flush=True)
 
 

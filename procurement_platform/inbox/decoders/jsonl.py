@@ -57,14 +57,20 @@ class JsonLinesDecoder:
         size = 0
         for number, line in self._lines():
             row = self._object(line)
-            reason = row if isinstance(row, str) else _unusable(row, line, wanted)
+            cells: dict[str, str] = {}
+            try:
+                reason = row if isinstance(row, str) else _unusable(row, line, wanted)
+                if reason is not None and isinstance(row, dict):
+                    cells = _cells(row, line, wanted)
+            except RecursionError:  # the one reader goes a little deeper than the other
+                reason = _TOO_DEEP
             if reason is None:
                 rows.append(cast("dict[str, Any]", row))
                 numbers.append(number)
                 lines.append(line)
             else:
                 sent = json.dumps({"line": line[: 4 * SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]})
-                broken.append(BrokenRow(number, reason, sent, _cells(row, line, wanted) if isinstance(row, dict) else {}))
+                broken.append(BrokenRow(number, reason, sent, cells))
             size += len(line) + _ROW_BYTES
             if size > _BATCH_BYTES:
                 yield self._batch(rows, numbers, lines, broken, wanted)
@@ -107,6 +113,7 @@ class JsonLinesDecoder:
         return Batch(frame, 1, whole, pl.Series(numbers, dtype=pl.Int64), broken)
 
 
+_TOO_DEEP = "is nested too deep: send one plain object per line"
 _NO_TEXT = {dict, list, bool}
 _ROW_BYTES = 1000  # what a row's objects take beside its text, roughly
 _BATCH_BYTES = 32 * 1024 * 1024
@@ -147,5 +154,8 @@ def _column(key: str, values: list[Any]) -> pl.Series:
 
 def _text(value: Any) -> str | None:
     if isinstance(value, dict | list | bool):
-        return json.dumps(value, default=str)[: 2 * SHOWN_CHARACTERS]
+        try:
+            return json.dumps(value, default=str)[: 2 * SHOWN_CHARACTERS]
+        except RecursionError:
+            return f"({_TOO_DEEP})"
     return None if value is None else str(value)

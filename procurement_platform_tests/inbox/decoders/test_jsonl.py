@@ -30,6 +30,22 @@ def test_a_bad_line_is_told_and_the_others_taken(desk: Desk, line: bytes, told: 
     json.loads(desk.quarantine(outcome)[0]["row"])
 
 
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+@pytest.mark.parametrize("key", ["quantity", "note"])
+def test_a_line_nested_as_deep_as_json_goes_is_told_or_taken_and_stops_no_other(desk: Desk, opened: str, closed: str, key: str) -> None:
+    """Some depths one JSON reader takes and the next one does not."""
+    row = jsonl([order(2, quantity="-1", **({} if key == "quantity" else {key: 1}))]).decode()
+    plain = '"quantity": "-1"' if key == "quantity" else '"note": 1'
+    assert plain in row
+    depths = range(970 // len(opened.strip(':"a')), 1010 // len(opened.strip(':"a')), 3)
+    lines = [row.replace(plain, f'"{key}": {opened * depth}1{closed * depth}').encode() for depth in depths]
+    outcome = desk.decode(jsonl([order(1)]) + b"".join(lines) + jsonl([order(3)]), "jsonl")
+    assert [entry["order_id"] for entry in desk.lines(outcome)] == ["O-1", "O-3"]
+    assert outcome.quarantined == len(lines)
+    for entry in desk.quarantine(outcome):
+        json.loads(entry["row"])
+
+
 def test_empty_lines_count_as_lines_and_not_as_rows(desk: Desk) -> None:
     outcome = desk.decode(b"\xef\xbb\xbf" + jsonl([order(1)]) + b"\n \r\n" + jsonl([order(2, sku="NONE")]).rstrip(), "jsonl")
     assert (outcome.rows, set(desk.reasons(outcome))) == (2, {4})

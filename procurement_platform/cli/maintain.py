@@ -23,7 +23,7 @@ def maintain(
 ) -> None:
     """Put small files together (`compact`), remove old runs (`retention`), old snapshots (`expire`), what nothing names (`orphans`).
 
-    Reads the folders of all layers but the inbox, the run registry, the ledger, the published days and the tables' metadata. Writes order
+    Reads the folders of all layers, the run registry, the ledger, the published days and the tables' metadata. Writes order
     and stock lines anew (`compact`) and the tables' metadata, and removes files: nothing that a published day, a table's state or a reader
     under way uses. Days that are being worked on are left for the next time. See docs/maintenance.md.
     """

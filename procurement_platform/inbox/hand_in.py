@@ -2,14 +2,18 @@
 
 import datetime as dt
 import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.identity import FORMATS, FileIdentity, Unfit, file_id, is_ignored, parse_name, printable
+from procurement_platform.inbox.identity import FORMATS, FileIdentity, Unfit, file_id, is_ignored, parse_date, parse_name, printable
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.maintenance.listing import Line, entries, remove
 
+_UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")
 _PIECE = 1024 * 1024
 
 
@@ -68,6 +72,34 @@ def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date,
         if other != identity.file_name:
             lake.remove(f"{folder}/{other}")
     return HandedIn(identity, target, sha256, size, lay_there)
+
+
+def sweep(
+    lake: Lake,
+    feeds: Collection[str],
+    before: dt.datetime,
+    of: Callable[[Iterable[dt.date]], Iterable[dt.date]],
+    *,
+    dry_run: bool = False,
+) -> Iterator[Line]:
+    """Removes what a hand-in that was killed left half copied and has not changed since `before`; a line for each folder that had any.
+
+    `of` tells which of the inbox's dates are looked at. Nothing but files named as `hand_in` names them goes.
+    """
+    for feed in feeds:
+        dates = (parse_date(entry.name) for entry in entries(lake, f"inbox/{feed}") if entry.folder)
+        for run_date in of(date for date in dates if date is not None):
+            folder = f"inbox/{feed}/{run_date.isoformat()}"
+            found = [e for e in entries(lake, folder) if not e.folder and e.modified <= before and _is_unfinished(feed, run_date, e.name)]
+            for entry in found if not dry_run else ():
+                remove(lake, f"{folder}/{entry.name}", entry)
+            if found:
+                yield Line(folder, "unfinished files removed", len(found), sum(entry.bytes for entry in found))
+
+
+def _is_unfinished(feed: str, run_date: dt.date, name: str) -> bool:
+    match = _UNFINISHED.fullmatch(name)
+    return match is not None and isinstance(parse_name(feed, run_date, match[1]), FileIdentity)
 
 
 def _same_identity(identity: FileIdentity, file_name: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import DayBusy
+from procurement_platform.inbox.hand_in import sweep as sweep_inbox
 from procurement_platform.inbox.receive import SUPERSEDED
 from procurement_platform.lake.maintenance.layers import Layer, remove_old_files
 from procurement_platform.lake.maintenance.listing import Line, entries, some_dates, weigh
@@ -46,7 +47,8 @@ def expire(platform: Platform, *, dry_run: bool = False, everything: bool = True
 def orphans(platform: Platform, *, dry_run: bool = False, everything: bool = True) -> list[Line]:
     """Removes what no run, day, table or ledger row has named for `PROCUREMENT_ORPHAN_GRACE_DAYS`, in all layers but the inbox and raw.
 
-    Not `everything`: of run dates before the late window, a share, another one each day.
+    Of the inbox what a `procurement put` that was killed left half copied. Not `everything`: of run dates before the late window, a share,
+    another one each day.
     """
     lake, catalog, now = platform.lake, platform.catalog, dt.datetime.now(dt.UTC)
     grace = dt.timedelta(days=platform.settings.orphan_grace_days)
@@ -54,6 +56,8 @@ def orphans(platform: Platform, *, dry_run: bool = False, everything: bool = Tru
         sweep = Orphans(platform.database, lake, catalog, DOMAIN, now, grace, dry_run)
         lines = list(sweep.sweep(PLACES, _dates(platform, sweep.dates(PLACES), everything=everything)))
         lines += remove_unpinned(platform, now - grace, dry_run=dry_run)
+        feeds = [feed.name for feed in FEEDS]
+        lines += sweep_inbox(lake, feeds, now - grace, lambda dates: _dates(platform, dates, everything=everything), dry_run=dry_run)
         return [*lines, *remove_unreachable(lake, catalog, TABLES, now, grace, dry_run=dry_run)]
 
 

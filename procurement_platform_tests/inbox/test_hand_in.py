@@ -2,6 +2,10 @@
 
 import datetime as dt
 import hashlib
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procurement_platform.errors import InvalidFile
-from procurement_platform.inbox.hand_in import hand_in
+from procurement_platform.inbox.hand_in import hand_in, sweep
 from procurement_platform.inbox.identity import file_id
 from procurement_platform.inbox.scan import scan
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.maintenance.listing import Line
 
 DAY = dt.date(2025, 12, 20)
 
@@ -118,6 +123,62 @@ def test_a_copy_that_fails_leaves_nothing_behind(lake: Lake, source: Path, tmp_p
         hand_in(lake, broken, "stock", "DE", DAY)
     assert inbox(lake) == ["DE.csv"]
     assert lake.read("inbox/stock/2025-12-20/DE.csv") == before
+
+
+KILLED = """
+import datetime as dt, sys
+from pathlib import Path
+from procurement_platform.inbox.hand_in import hand_in
+from procurement_platform.lake.files import Lake
+hand_in(Lake(sys.argv[1]), Path(sys.argv[2]), "stock", "DE", dt.date(2025, 12, 20))
+"""
+
+
+def test_what_a_killed_hand_in_left_goes_after_a_while(lake: Lake, source: Path, tmp_path: Path) -> None:
+    hand_in(lake, source, "stock", "DE", DAY)
+    endless = tmp_path / "endless.csv"
+    os.mkfifo(endless)
+    command = [sys.executable, "-c", KILLED, lake.url, str(endless)]
+    with subprocess.Popen(command) as process, endless.open("wb"):  # which opens once the other side reads
+        deadline = time.monotonic() + 20
+        while len(inbox(lake)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    part, whole = inbox(lake)
+    assert (part.startswith(".DE.csv."), whole) == (True, "DE.csv")
+    now = dt.datetime.now(dt.UTC)
+    assert swept(lake, now - dt.timedelta(days=1)) == []
+    later = now + dt.timedelta(seconds=1)
+    size = Path(lake.path("inbox/stock", str(DAY), part)).stat().st_size
+    assert swept(lake, later, dry_run=True) == swept(lake, later) == [Line(f"inbox/stock/{DAY}", "unfinished files removed", 1, size)]
+    assert inbox(lake) == ["DE.csv"]
+    assert swept(lake, later) == []
+
+
+def test_what_others_have_in_the_inbox_stays(lake: Lake, tmp_path: Path) -> None:
+    folder = Path(lake.make_folder(f"inbox/stock/{DAY}"))
+    names = [".DE.csv.part", "DE.csv.0a1b2c3d.part", ".DE.csv.0a1b2c3d", ".notes.txt.0a1b2c3d.part", ".DE.csv.0A1B2C3D.part", "DE.csv"]
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    (folder / ".GB.csv.0a1b2c3d.part").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".DE.csv.0a1b2c3d.part").write_bytes(b"x")
+    (folder.parent / "2025-12-21").symlink_to(elsewhere)
+    assert swept(lake, dt.datetime.now(dt.UTC) + dt.timedelta(days=1)) == []
+    assert inbox(lake) == sorted([*names, ".GB.csv.0a1b2c3d.part"])
+    assert list(elsewhere.iterdir())
+
+
+def test_only_the_dates_that_are_asked_for_are_swept(lake: Lake) -> None:
+    lake.write(f"inbox/stock/{DAY}/.DE.csv.0a1b2c3d.part", b"x")
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    assert list(sweep(lake, ["orders", "stock"], later, lambda dates: [date for date in dates if date != DAY])) == []
+    assert inbox(lake) == [".DE.csv.0a1b2c3d.part"]
+
+
+def swept(lake: Lake, before: dt.datetime, *, dry_run: bool = False) -> list[Line]:
+    return list(sweep(lake, ["orders", "stock"], before, sorted, dry_run=dry_run))
 
 
 @given(market=st.text(max_size=12), suffix=st.text(max_size=12))

@@ -75,6 +75,16 @@ def six_runs(shop: Shop) -> Shop:
     return shop
 
 
+def test_what_a_killed_put_left_in_the_inbox_goes_after_the_grace_period(shop: Shop) -> None:
+    path = shop.put_bytes("orders", ".DE.csv.0a1b2c3d.part", b"half")
+    assert orphans(shop.platform) == []
+    age(shop)
+    for dry_run in (True, False):
+        assert done(orphans(shop.platform, dry_run=dry_run)) == {f"inbox/orders/{DAY}": 1}
+    assert not path.exists()
+    assert orphans(shop.platform, everything=False) == []
+
+
 def test_nothing_of_a_home_that_is_in_use_is_touched(six_runs: Shop) -> None:
     set_to(six_runs, run_retention_days=1000)
     before, files = seen(six_runs), set(lying(six_runs))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -73,16 +74,24 @@ def test_the_lock_fits_what_the_project_asks_for(lock: str, groups: tuple[str, .
     assert unfit == []
 
 
+def not_run(tree: ast.AST) -> Iterator[ast.stmt]:
+    """The statements that stand there for type checkers, or for another version of Python."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            yield from node.body
+        elif isinstance(node, ast.If) and ast.unparse(node.test).startswith("sys.version_info "):
+            runs = eval(ast.unparse(node.test), {"sys": sys})  # noqa: S307  a line of our own
+            yield from node.orelse if runs else node.body
+
+
 def imported(folder: Path) -> dict[str, str]:
     """The modules from elsewhere that a folder's files import when they run, each with a file that does."""
     found: dict[str, str] = {}
     for path in folder.rglob("*.py"):
         tree = ast.parse(path.read_bytes())
-        for_types = {
-            inner for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for inner in node.body
-        }
+        skipped = set(not_run(tree))
         for node in ast.walk(tree):
-            if node in for_types:
+            if node in skipped:
                 continue
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

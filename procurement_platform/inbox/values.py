@@ -78,7 +78,7 @@ def reading(field: Field, column: str, dtype: pl.DataType, zone: str) -> Reading
 def shown(text: pl.Expr) -> pl.Expr:
     """A text as it stands in a reason: short, in one line; in quotes where it has blanks that nobody would see."""
     clean = text.str.replace_all(CONTROL, "\N{REPLACEMENT CHARACTER}")
-    clean = pl.when(clean != clean.str.strip_chars()).then(pl.concat_str(pl.lit("'"), clean, pl.lit("'"))).otherwise(clean)
+    clean = pl.when(clean == clean.str.strip_chars()).then(clean).otherwise(pl.concat_str(pl.lit("'"), clean, pl.lit("'")))
     cut = pl.concat_str(clean.str.slice(0, SHOWN_CHARACTERS), pl.lit("…"))
     return pl.when(clean.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(clean).fill_null("nothing")
 

@@ -155,6 +155,11 @@ def test_a_value_is_shown_in_one_short_line(text: str | None) -> None:
     assert text is not None or words == "nothing"
 
 
+def test_blanks_around_a_value_are_seen() -> None:
+    words = pl.DataFrame({"c": ["A-1 ", " A-1", "A 1", ""]}).select(shown(pl.col("c")))["c"].to_list()
+    assert words == ["'A-1 '", "' A-1'", "A 1", ""]
+
+
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_any_instant_can_be_shown(value: int) -> None:
     [words] = pl.DataFrame({"c": [value]}).select(local_time(pl.col("c"), "Europe/Berlin"))["c"].to_list()

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, NotPermitted
 from procurement_platform.inbox.identity import FORMATS, FileIdentity, Unfit, file_id, is_ignored, parse_date, parse_name, printable
+from procurement_platform.inbox.scan import link_in_place_of
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.listing import Line, entries, remove
 
@@ -43,6 +44,7 @@ def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date,
 
     Raises:
         InvalidFile: the name it would get is no market file's.
+        NotPermitted: in the folder's place there is a link to another.
     """
     form = next((each for each in FORMATS if source.name.lower().endswith(f".{each}")), None)
     if form is None:
@@ -56,6 +58,8 @@ def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date,
     folder = f"inbox/{feed}/{run_date.isoformat()}"
     target = f"{folder}/{identity.file_name}"
     beside = f"{folder}/.{identity.file_name}.{uuid4().hex[:8]}.part"  # ignored by the scan, for its dot and its ending
+    if lake.local and (link := link_in_place_of(lake.path(folder))):
+        raise NotPermitted(f"{link[0]} {link[1]}: make it a folder, then put the file in again")
     lake.make_folder(folder)
     lay_there = {each: _sha256(lake, f"{folder}/{each}") for each in lake.files(folder) if _same_identity(identity, each)}
     try:

@@ -99,7 +99,7 @@ class Receiver:
             outcomes = list(self._decoded([self._task(each[0], places[each[0].feed.name]) for each in turns]))
             again = []
             for (candidate, *others), outcome in zip(turns, outcomes, strict=True):
-                used = False
+                used = outcome.status == "accepted" and outcome.file_id not in withdrawn
                 if candidate.in_use is not None:
                     receipts.append(Receipt(self._again(candidate.in_use, outcome), outcome))
                 elif outcome.status == "unsettled":
@@ -110,7 +110,6 @@ class Receiver:
                 else:
                     file = self._ledger_file(candidate, outcome, raw_paths.get(outcome.file_id, ""))
                     receipts.append(Receipt(file, outcome, sent=candidate.known is None))
-                    used = outcome.status == "accepted"
                 if not used and (rest := [each for each in others if each.known is None or each.known.file_id != outcome.file_id]):
                     again.append(rest)
             turns = again

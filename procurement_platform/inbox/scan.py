@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -148,7 +149,26 @@ def _entries(folder: str, files: fsspec.AbstractFileSystem | None) -> list[_Entr
         raise NotPermitted(f"{folder} cannot be listed ({reason}): give the platform the right to read and enter this folder") from problem
 
 
+def link_in_place_of(folder: str) -> tuple[str, str] | None:
+    """The link that a local date's folder is, or its feed's where a stranger made it, and what is wrong with it; None where all is well.
+
+    A feed's folder may be a link of root's or of the platform's own user: who sets a lake up may have its files elsewhere.
+    """
+    if Path(folder).is_symlink():
+        return folder, "is a symbolic link, which is never followed"
+    feed = folder.rpartition("/")[0]
+    if Path(feed).is_symlink() and os.lstat(feed).st_uid not in (0, os.geteuid()):
+        return feed, "is a symbolic link that somebody else made, which is not followed"
+    return None
+
+
 def _local_entries(folder: str) -> Iterator[_Entry]:
+    if link := link_in_place_of(folder):
+        path, wrong = link
+        status, name = os.lstat(path), path.rpartition("/")[2]
+        remedy = "put the files themselves into a folder of that name"
+        yield _Entry(name, path, status.st_size, status.st_mtime, f"{printable(name)} {wrong}: {remedy}")
+        return
     try:
         items = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

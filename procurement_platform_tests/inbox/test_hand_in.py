@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.errors import InvalidFile
+from procurement_platform.errors import InvalidFile, NotPermitted
 from procurement_platform.inbox.hand_in import hand_in, sweep
 from procurement_platform.inbox.identity import file_id
 from procurement_platform.inbox.scan import scan
@@ -123,6 +123,18 @@ def test_a_copy_that_fails_leaves_nothing_behind(lake: Lake, source: Path, tmp_p
         hand_in(lake, broken, "stock", "DE", DAY)
     assert inbox(lake) == ["DE.csv"]
     assert lake.read("inbox/stock/2025-12-20/DE.csv") == before
+
+
+def test_nothing_is_put_where_a_link_leads(lake: Lake, source: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "DE.avro").write_bytes(b"x")
+    lake.make_folder("inbox/stock")
+    link = Path(lake.path(f"inbox/stock/{DAY}"))
+    link.symlink_to(elsewhere)
+    with pytest.raises(NotPermitted, match=f"{link} is a symbolic link, which is never followed: make it a folder"):
+        hand_in(lake, source, "stock", "DE", DAY)
+    assert [path.name for path in elsewhere.iterdir()] == ["DE.avro"]
 
 
 KILLED = """

@@ -15,6 +15,8 @@ from procurement_platform.inbox.ledger import Ledger
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.receive import SUPERSEDED
 from procurement_platform.lake.files import Lake
+from procurement_platform.procurement.handing_in import withdraw
+from procurement_platform.procurement.market_files import market_files
 from procurement_platform_tests.procurement.shop import DAY, REFERENCE, Shop, count, order
 
 
@@ -368,3 +370,25 @@ def test_a_file_whose_decoding_the_kernel_ends_is_refused_alone_and_read_by_the_
         path.unlink()
     shop.run()
     assert (in_use(shop), refused(shop)) == (1, [])
+
+
+def test_a_link_in_the_place_of_a_days_folder_is_refused_and_nothing_behind_it_is_read(shop: Shop, tmp_path: Path) -> None:
+    folder = shop.put("orders", "DE", [order("1", "B", 7)]).parent
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(elsewhere)
+    shop.put("stock", "DE", [count("B", 1)])
+    for _ in range(2):
+        shop.run()
+        assert refused(shop) == [("", DAY.isoformat())]
+        assert "is a symbolic link, which is never followed: put the files themselves into a folder of that name" in shop.report()
+        assert ("DE", "B") in shop.demand()
+        assert in_use(shop) == 0
+    assert not any(
+        "DE" in path.name for f in ("raw", "quarantine/files") for path in Path(shop.platform.lake.path(f"{f}/orders")).rglob("*")
+    )
+    assert [line.file for line in market_files(shop.platform, DAY) if line.state == "waiting"] == []
+    folder.unlink()
+    elsewhere.rename(folder)
+    assert withdraw(shop.platform, DAY.isoformat(), "is a folder now")
+    shop.run()
+    assert (in_use(shop), refused(shop)) == (7, [])

@@ -167,6 +167,35 @@ def test_lists_what_it_cannot_take_with_the_reason(folder: Path, clock: Clock) -
     assert all(name.isprintable() for name in told)
 
 
+def test_a_link_in_the_place_of_the_dates_folder_is_one_thing_it_cannot_take(folder: Path, clock: Clock) -> None:
+    put(folder, "DE.csv")
+    elsewhere = folder.rename(folder.parent.parent / "elsewhere")
+    folder.symlink_to(elsewhere)
+    os.utime(folder, (NOW - 50, NOW - 50), follow_symlinks=False)
+    found = look(folder, clock)
+    assert (found.files, found.growing, found.replaced) == ((), (), ())
+    [unfit] = found.unfit
+    assert (unfit.file_name, unfit.path, unfit.modified_at.timestamp()) == (folder.name, str(folder), NOW - 50)
+    assert "symbolic link" in unfit.reason
+    folder.unlink()
+    folder.symlink_to("/nowhere")
+    assert [each.file_name for each in look(folder, clock).unfit] == [folder.name]
+
+
+@pytest.mark.parametrize(("owner", "followed"), [(0, True), (os.geteuid(), True), (12345, False)])
+def test_a_link_in_the_place_of_a_feeds_folder_is_its_owners_to_make(folder: Path, clock: Clock, owner: int, followed: bool) -> None:
+    if os.geteuid() != 0 and owner != os.geteuid():
+        pytest.skip("only root can give a link away")
+    put(folder, "DE.csv")
+    feed = folder.parent
+    elsewhere = feed.rename(feed.parent / "elsewhere")
+    feed.symlink_to(elsewhere)
+    os.lchown(feed, owner, -1)
+    found = look(folder, clock)
+    assert names(found.files) == (["DE.csv"] if followed else [])
+    assert [each.file_name for each in found.unfit] == ([] if followed else ["orders"])
+
+
 def test_takes_a_file_url(folder: Path, clock: Clock) -> None:
     put(folder, "DE.csv")
     found = scan(folder.parent.parent.as_uri() + "/", "orders", DAY, 2.0, sleep=clock.sleep, now=clock.now)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def stored(folder: Path) -> Iterator[tuple[str, bytes]]:
         if path.is_file():
             yield str(path), path.read_bytes()
         if path.suffix == ".db":
-            with sqlite3.connect(path) as database:
+            with closing(sqlite3.connect(path)) as database:
                 tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
                 if "snapshots" in tables:
                     for (body,) in database.execute("SELECT snapshot_body FROM snapshots"):
@@ -80,7 +81,7 @@ def holding(found: Iterator[tuple[str, bytes]] | Mapping[str, bytes]) -> list[st
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "plain").write_text(f"x {PASSWORD} y")
-    with sqlite3.connect(tmp_path / "runs.db") as database:
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as database, database:
         database.execute("CREATE TABLE snapshots (snapshot_body BLOB)")
         database.execute("INSERT INTO snapshots VALUES (?)", (zlib.compress(f"{SECRET} {'x' * 1000}".encode()),))
     assert sorted(holding(stored(tmp_path))) == [str(tmp_path / "a" / "plain"), f"{tmp_path / 'runs.db'}: a snapshot"]

@@ -18,7 +18,7 @@ find_python() {
     if fits "$name"; then PYTHON_BIN=$name; return; fi
   done
   die "Python 3.11 to 3.14 is needed; python3 here is $(python3 --version 2>/dev/null || echo 'not installed')." \
-    "Install one (Debian, Ubuntu: apt install python3, or python3.11 where that is too old; Fedora: dnf install python3.13), or name one: make setup PYTHON=/path/to/python3.13"
+    "Install one (Debian, Ubuntu: apt install python3.11, python3.12, python3.13 or python3.14, whichever there is; Fedora: dnf install python3.13), or name one: make setup PYTHON=/path/to/python3.13"
 }
 
 # Old releases know neither --require-hashes on `pip sync` nor build constraints.

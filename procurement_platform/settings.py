@@ -127,6 +127,14 @@ class Settings(BaseSettings):
         7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
     )
     duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
+    duplicate_batch_rows: int = Field(
+        3_000_000,
+        ge=1,
+        description=(
+            "Duplicates are looked for in groups of markets that have together at most this many rows, those of the earlier days counted. "
+            "Trino takes about 130 bytes of memory for each."
+        ),
+    )
     cutoff_window_hours: int = Field(
         24,
         ge=1,

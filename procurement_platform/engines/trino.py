@@ -8,7 +8,7 @@ import datetime as dt
 import io
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,8 @@ Result = TypeVar("Result")
 _PROBLEMS = (exceptions.Error, exceptions.HttpError, ServerLost, Untrusted)
 # No engine uses a table for longer than the first, so that any that is older than the second can be dropped by any other.
 RENEWED_AFTER, DROPPED_AFTER = dt.timedelta(hours=12), dt.timedelta(hours=24)
+DROPPED_AT_ONCE = 50
+_Folder = tuple[tuple[tuple[str, str], ...], str]  # columns (name, SQL type) and the folder: what an external table is over
 _OURS = re.compile(r"(?:read|write)_(\d{14})_[0-9a-f]{12}_\d+")
 
 
@@ -71,7 +73,8 @@ class TrinoEngine:
         self._schema, self._lake, self._patience = Schema(catalog, schema), lake, patience
         self._mark, self._made = uuid.uuid4().hex[:12], 0
         self._ready = False
-        self._tables: dict[tuple[tuple[tuple[str, str], ...], str], tuple[str, dt.datetime]] = {}
+        self._tables: dict[_Folder, tuple[str, dt.datetime]] = {}
+        self._done: list[str] = []  # tables that nobody asks any more
 
     def write(
         self, query: Query, relations: Mapping[str, Relation], target: str, table_columns: Mapping[str, str], params: Mapping[str, Scalar]
@@ -92,8 +95,7 @@ class TrinoEngine:
                 names = self._check_written(query.name, table, folder, rows, table_columns)
                 return Written(rows, self._moved(folder, names, target, table_columns))
             finally:
-                with suppress(*_PROBLEMS):  # what cannot be dropped now is dropped a day later
-                    self._client.run(self._schema.drop(table))
+                self._done.append(table)
                 self._lake.remove_folder(self._lake.relative(folder))
 
         return self._patiently(query.name, attempt, read)
@@ -115,9 +117,8 @@ class TrinoEngine:
 
     def close(self) -> None:
         """Drop the engine's tables; the files stay. The engine can be used again afterwards."""
-        with suppress(*_PROBLEMS):
-            for table, _ in self._tables.values():
-                self._client.run(self._schema.drop(table))
+        self._done += [table for table, _ in self._tables.values()]
+        self._drop_done()
         self._tables.clear()
         self._ready = False
         self._client.close()
@@ -134,7 +135,14 @@ class TrinoEngine:
                 self._check_files(name, read)  # a file that vanished meanwhile is what Trino stumbled over
             raise explained(name, self._client.server, problem) from problem
 
+    def _drop_done(self) -> None:
+        done, self._done = self._done, []
+        with suppress(*_PROBLEMS):  # what cannot be dropped now is dropped a day later
+            self._client.run_all([self._schema.drop(table) for table in done])
+
     def _begin(self) -> None:
+        if len(self._done) > DROPPED_AT_ONCE:
+            self._drop_done()
         if not self._ready:
             with suppress(exceptions.TrinoQueryError):  # not permitted, or another made it at the same time: what follows tells
                 self._client.run(self._schema.create())
@@ -142,27 +150,27 @@ class TrinoEngine:
             for (table,) in self._client.run(self._schema.tables()).rows:
                 made = _OURS.fullmatch(table)
                 if made and now - dt.datetime.strptime(made[1], "%Y%m%d%H%M%S").replace(tzinfo=dt.UTC) > DROPPED_AFTER:
-                    self._client.run(self._schema.drop(table))
+                    self._done.append(table)
+            self._drop_done()
             self._ready = True
 
     def _tree(self, query: Query, prepared: Prepared, read: Mapping[str, Relation], params: Mapping[str, Scalar]) -> exp.Query:
         self._check_files(query.name, read)
-        scans = {name: self._scan(relation) for name, relation in read.items()}
+        tables = self._tables_over({(_columns(each), folder) for each in read.values() for folder in _by_folder(each)})
+        scans = {
+            name: Scan(each.columns, {tables[_columns(each), folder]: files for folder, files in _by_folder(each).items()})
+            for name, each in read.items()
+        }
         return self._schema.over_files(query.name, prepared, scans, params)
 
-    def _scan(self, relation: Relation) -> Scan:
-        return Scan(relation.columns, {self._table(relation.columns, folder): files for folder, files in _by_folder(relation).items()})
-
-    def _table(self, columns: Mapping[str, str], folder: str) -> str:
-        key = (tuple(columns.items()), folder)
-        table, made = self._tables.get(key, ("", _now()))
-        if not table or _now() - made > RENEWED_AFTER:
-            if table:
-                self._client.run(self._schema.drop(table))
-            table = self._name("read")
-            self._client.run(self._schema.external(table, columns, folder))
-            self._tables[key] = table, _now()
-        return table
+    def _tables_over(self, folders: Collection[_Folder]) -> dict[_Folder, str]:
+        """The external table over each folder; those that are not there yet are made."""
+        old = [folder for folder in folders if folder in self._tables and _now() - self._tables[folder][1] > RENEWED_AFTER]
+        self._done += [self._tables.pop(folder)[0] for folder in old]
+        new = {folder: self._name("read") for folder in sorted(folders) if folder not in self._tables}
+        self._client.run_all([self._schema.external(table, dict(columns), folder) for (columns, folder), table in new.items()])
+        self._tables |= {folder: (table, _now()) for folder, table in new.items()}
+        return {folder: self._tables[folder][0] for folder in folders}
 
     def _name(self, purpose: str) -> str:
         self._made += 1
@@ -227,6 +235,10 @@ class TrinoEngine:
                 self._lake.remove(relative(to))
             raise
         return tuple(targets)
+
+
+def _columns(relation: Relation) -> tuple[tuple[str, str], ...]:
+    return tuple(relation.columns.items())
 
 
 def _by_folder(relation: Relation) -> dict[str, list[str]]:

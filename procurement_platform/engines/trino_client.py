@@ -1,7 +1,9 @@
 """One Trino server spoken to: how it is reached, what a session is like, and a statement's answer."""
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from procurement_platform.errors import ConfigurationError
 from procurement_platform.lake.tables import ARROW_TYPES
 
 _http: Any = TrinoRequest.http
+AT_ONCE = 4
 _GATEWAY = {429, 502, 503, 504}
 # One writer keeps the order of a sorted result in one file; Trino leaves out the sorting of what it writes unless told not to.
 _IN_ORDER = {
@@ -41,7 +44,7 @@ class Answer:
 
 
 class Client:
-    """Connects when first used; `close` may be followed by another use.
+    """Connects when first used, for each thread on its own; `close` may be followed by another use.
 
     Raises:
         ConfigurationError: a password without TLS, which would show it to whoever listens.
@@ -66,16 +69,17 @@ class Client:
             session_properties={f"{catalog}.compression_codec": "ZSTD", **session},
             timezone="UTC",
         )
-        self._open: dict[bool, Connection] = {}
+        self._open: dict[tuple[int, bool], Connection] = {}
 
     def run(self, statement: str, *, in_order: bool = False) -> Answer:
         """A statement's answer, all of it. One that is interrupted is ended on the server, too.
 
         `in_order`: what it writes is one file, in the order of its ORDER BY.
         """
-        if in_order not in self._open:
-            self._open[in_order] = self._connect(_IN_ORDER if in_order else {})
-        cursor = self._open[in_order].cursor()
+        key = (threading.get_ident(), in_order)
+        if key not in self._open:
+            self._open[key] = self._connect(_IN_ORDER if in_order else {})
+        cursor = self._open[key].cursor()
         try:
             cursor.execute(statement)
             rows = cursor.fetchall()
@@ -85,6 +89,22 @@ class Client:
                 cursor.cancel()
             raise
         return Answer(columns, rows)
+
+    def run_all(self, statements: Sequence[str]) -> None:
+        """Runs statements that do not depend on each other, a few at a time: each waits for the server more than it works.
+
+        Raises what the first one raises that fails, once all have ended.
+        """
+        if len(statements) < 2:  # noqa: PLR2004 -- nothing to be done side by side
+            for statement in statements:
+                self.run(statement)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            answers = [threads.submit(self.run, statement) for statement in statements]
+        for key in [key for key in self._open if key[0] != threading.get_ident()]:
+            self._open.pop(key).close()  # type: ignore[no-untyped-call]
+        for answer in answers:
+            answer.result()
 
     def close(self) -> None:
         for connection in self._open.values():

@@ -19,6 +19,7 @@ from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownExcept
 from pyiceberg.io import FileIO
 from pyiceberg.io.fsspec import FsspecFileIO
 from pyiceberg.table import CommitTableResponse, StagedTable, Table
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from thrift.Thrift import TException
@@ -28,6 +29,7 @@ from procurement_platform.lake.committing import COMMITTING, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass
 from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
+from procurement_platform.lake.write_behind import WriteBehind
 from procurement_platform.retry import retried
 
 ANSWER_SECONDS = 60.0
@@ -37,14 +39,17 @@ SCHEMA_FOLDER = "schema"  # where tables go that somebody makes by hand in the n
 
 
 class LakeFileIO(FsspecFileIO):
-    """PyIceberg's files, through the lake's file system whatever their scheme."""
+    """PyIceberg's files, through the lake's file system whatever their scheme. What is written is there for others after `settle`."""
 
     def __init__(self, lake: Lake, properties: Properties) -> None:
         super().__init__(properties)
-        self._lake = lake
+        self._files = WriteBehind(lake.fs)
 
     def get_fs(self, scheme: str, hostname: str | None = None) -> Any:  # noqa: ARG002 -- PyIceberg's signature
-        return self._lake.fs
+        return self._files
+
+    def settle(self) -> None:
+        self._files.settle()
 
 
 class Metastore(HiveCatalog):
@@ -93,6 +98,7 @@ class Metastore(HiveCatalog):
                 staged = self._update_and_stage_table(current, table.name(), requirements, updates)
                 if staged.metadata != current.metadata:
                     self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
+                    _settle(table.io)  # the manifests, which went meanwhile
                     self._describe(found, current, staged)
                     self._alter(client, lock, found, current.metadata_location, staged.metadata_location)
                 return CommitTableResponse(metadata=staged.metadata, metadata_location=found.parameters[METADATA_LOCATION])
@@ -125,9 +131,19 @@ class Metastore(HiveCatalog):
             if not made:
                 raise CommitFailedException(f"the Hive Metastore at {self.uri} refused: {problem}") from problem
 
+    @staticmethod
+    def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
+        HiveCatalog._write_metadata(metadata, io, metadata_path)  # noqa: SLF001 -- what this takes the place of
+        _settle(io)
+
     @property
     def uri(self) -> str:
         return str(self.properties["uri"])
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:  # noqa: ARG002 -- PyIceberg's
         return LakeFileIO(self._lake, {**self.properties, **properties})
+
+
+def _settle(io: FileIO) -> None:
+    assert isinstance(io, LakeFileIO)  # noqa: S101 -- this catalog's tables have no other
+    io.settle()

@@ -1,6 +1,7 @@
 """Which of a day's rows were sent before: found by SQL over the lines that the decoding processes wrote, a few markets at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,8 +23,6 @@ REPEATED_TYPES = {
     "other_file": "varchar",
     "other_row": "bigint",
 }
-# A key names its market, so that markets can be looked at one after the other: what does not fit in memory at once need not spill.
-BATCH_ROWS = 8_000_000
 WORK = "_work"  # the folder, below a run's own, of files that are no part of the table; Trino sees no file whose own name begins with _
 
 
@@ -40,25 +39,28 @@ def find_repeated(
     `lines` are each file's Parquet files by its id, `sent` the files' names, `folder` where the result is staged.
     """
     query = run.platform.query(f"procurement/{noun(feed)}_duplicates")
-    earlier, names = _earlier(run) if feed.lines is ORDER_LINES else ({}, ())
-    known = Relation(sent.columns, (*sent.files, *names))
+    earlier = _earlier(run) if feed.lines is ORDER_LINES else _Earlier()
+    known = Relation(sent.columns, (*sent.files, *earlier.names))
     found: list[str] = []
-    for number, markets in enumerate(batches({f.file_id: f for f in files if f.file_id in lines}, BATCH_ROWS)):
+    own_files = [f for f in files if f.file_id in lines]
+    # A key names its market, so that markets can be looked at one after the other: what does not fit in memory at once need not spill.
+    for number, markets in enumerate(batches(own_files, earlier.files, run.platform.settings.duplicate_batch_rows)):
         own = [path for f in files if f.market in markets for path in lines.get(f.file_id, ())]
         relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, own), "files": known}
         if feed.lines is ORDER_LINES:
-            before = [path for path, market in earlier.items() if market in markets or market is None]
+            before = [path for path, market in earlier.lines.items() if market in markets or market is None]
             relations["earlier_order_lines"] = relation(ORDER_LINES, before)
         target = f"{folder}/{WORK}/repeated-{number}.parquet"
         found += run.platform.engine.write(query, relations, target, REPEATED_TYPES, {"run_date": run.run_date}).files
     return Relation(REPEATED_TYPES, tuple(found))
 
 
-def batches(files: Mapping[str, LedgerFile], most: int) -> Iterator[set[str]]:
-    """The files' markets in groups of at most `most` rows; a market with more is a group of its own."""
-    rows: dict[str, int] = {}
-    for file in files.values():
-        rows[file.market] = rows.get(file.market, 0) + (file.accepted or 0)
+def batches(files: Sequence[LedgerFile], earlier: Sequence[LedgerFile], most: int) -> Iterator[set[str]]:
+    """The files' markets in groups of at most `most` rows, earlier ones counted; a market with more is a group of its own."""
+    rows = dict.fromkeys({file.market for file in files}, 0)
+    for file in (*files, *earlier):
+        if file.market in rows:
+            rows[file.market] += file.accepted or 0
     group: set[str] = set()
     size = 0
     for market in sorted(rows):
@@ -90,19 +92,28 @@ def earlier_lines(run: DayRun) -> dict[str, str]:
     return {day.isoformat(): known.get(day, "") for day in days}
 
 
-def _earlier(run: DayRun) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """The files of accepted lines of the days before, each with its market, by the ledger's id in its name (None: not known).
+@dataclass(frozen=True)
+class _Earlier:
+    """The days before: their files, the Parquet files of accepted lines, each with its market where it is of one alone, and names.
 
-    And, where there are any, the Parquet file of the names under which their rows were sent.
+    `names` is, where there are any lines, the Parquet file of the names under which they were sent.
     """
+
+    files: Sequence[LedgerFile] = ()
+    lines: Mapping[str, str | None] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+
+def _earlier(run: DayRun) -> _Earlier:
     days = run.platform.settings.duplicate_window_days
     if not days:
-        return {}, ()
+        return _Earlier()
     first, last = run.run_date - timedelta(days=days), run.run_date - timedelta(days=1)
     files = [f for f in run.platform.ledger.files(first, last) if f.feed == ORDERS.name]
     market_of = {f.file_id: f.market for f in files}
-    lines = {
+    lines = {  # a file of lines has the ledger's id in its name
         path: next((market_of[part] for part in Path(path).name.split(".") if part in market_of), None)
         for path in current(run, ORDER_LINES, first, last).files
     }
-    return lines, rows_relation(run, "earlier_orders_files", files_table(files), FILES_TYPES).files if lines else ()
+    names = rows_relation(run, "earlier_orders_files", files_table(files), FILES_TYPES).files if lines else ()
+    return _Earlier([f for f in files if f.state == "accepted"], lines, names)

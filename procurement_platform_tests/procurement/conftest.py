@@ -1,6 +1,6 @@
 """A small retailer with its reference loaded and nothing in its inbox; and one on the real servers, for tests that break them.
 
-- `shop`: the small one.
+- `shop`: the small one; `near_shop` is the same, for a test that asks for it on both profiles, and `far_shop` the one on the cluster.
 - `far`: that on the cluster, its day published in one of two states, every server running; one for all tests of a session.
 """
 
@@ -19,8 +19,22 @@ from procurement_platform_tests.stack.live import Cluster, home_of_its_own
 
 
 @pytest.fixture
-def shop(home: Settings) -> Iterator[Shop]:
-    platform = Platform(home.model_copy(update={"settle_seconds": 0.0}))
+def shop(near_shop: Shop) -> Shop:
+    return near_shop
+
+
+@pytest.fixture
+def near_shop(home: Settings) -> Iterator[Shop]:
+    yield from _shop(home)
+
+
+@pytest.fixture
+def far_shop(cluster_home: Settings) -> Iterator[Shop]:
+    yield from _shop(cluster_home)
+
+
+def _shop(settings: Settings) -> Iterator[Shop]:
+    platform = Platform(settings.model_copy(update={"settle_seconds": 0.0}))
     shop = Shop(platform)
     shop.load()
     yield shop

@@ -73,17 +73,17 @@ class Shop:
 
     def put(self, feed: str, market: str, rows: Sequence[Row], *, suffix: str = "", form: str = "avro", day: dt.date = DAY) -> Path:
         """Puts a market's file into the inbox, as CSV or Avro."""
-        path = self.inbox / feed / day.isoformat() / f"{market}{suffix}.{form}"
-        path.parent.mkdir(parents=True, exist_ok=True)
         full = [{"market": market, **row} for row in rows]
-        path.write_bytes(_avro(feed, full) if form == "avro" else _csv(full))
-        return path
+        return self.put_bytes(feed, f"{market}{suffix}.{form}", _avro(feed, full) if form == "avro" else _csv(full), day=day)
 
     def put_bytes(self, feed: str, name: str, data: bytes, *, day: dt.date = DAY) -> Path:
         """Puts any bytes into the inbox under any name."""
         path = self.inbox / feed / day.isoformat() / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        if self.platform.lake.local:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        else:
+            self.platform.lake.write(f"inbox/{feed}/{day}/{name}", data)
         return path
 
     def all_counted(self, *, day: dt.date = DAY, except_for: Sequence[str] = ()) -> None:
@@ -118,8 +118,11 @@ class Shop:
 
     def rows(self, table: Table, day: dt.date = DAY) -> list[Row]:
         """A table's rows for a day, without the run date, files' ids and row numbers left in."""
-        files = self.platform.catalog.files(table, day)
-        return [{k: v for k, v in row.items() if k != "run_date"} for f in files for row in pq.read_table(f).to_pylist()]
+        lake, rows = self.platform.lake, []
+        for path in self.platform.catalog.files(table, day):
+            with lake.open(path) as file:
+                rows += pq.read_table(file).to_pylist()
+        return [{k: v for k, v in row.items() if k != "run_date"} for row in rows]
 
     def demand(self, day: dt.date = DAY) -> dict[tuple[str, str], Row]:
         return {(str(r["market"]), str(r["sku"])): r for r in service.demand(self.platform, day)}
@@ -141,7 +144,10 @@ class Shop:
 
     def csvs(self, day: dt.date = DAY) -> dict[str, str]:
         """The suppliers' files at their stable paths, as one who opens them finds them."""
-        folder = Path(self.platform.lake.path(publication.orders_folder(day)))
+        lake, stable = self.platform.lake, publication.orders_folder(day)
+        if not lake.local:
+            return {name: lake.read(f"{stable}/{name}").decode() for name in sorted(lake.files(stable)) if name[0] not in "!."}
+        folder = Path(lake.path(stable))
         return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*")) if path.is_file()}
 
     def ledger(self, day: dt.date = DAY) -> dict[tuple[str, str, str], LedgerFile]:

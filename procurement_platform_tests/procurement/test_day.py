@@ -1,9 +1,8 @@
-"""The day end to end, as a buyer and a market see it: files in, supplier orders and exceptions out."""
+"""The day end to end, as a buyer and a market see it: files in, supplier orders and exceptions out. On both profiles."""
 
 import datetime as dt
 import os
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,13 @@ from procurement_platform.procurement.tables import AGGREGATED_ORDERS, ORDER_LIN
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
 NEXT = DAY + dt.timedelta(days=1)
+SENT = f"inbox/orders/{DAY}/DE.avro"
+
+
+@pytest.fixture(params=["embedded", pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.timeout(600)])])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    found: Shop = request.getfixturevalue("near_shop" if request.param == "embedded" else "far_shop")
+    return found
 
 
 def test_orders_minus_stock_become_whole_packs_from_the_first_supplier(shop: Shop) -> None:
@@ -240,9 +246,11 @@ def test_a_corrected_file_replaces_and_another_suffix_adds(shop: Shop) -> None:
 
 
 def test_raw_holds_the_bytes_of_the_files_in_use_and_keeps_the_others_aside(shop: Shop) -> None:
-    first = shop.put("orders", "DE", [order("1", "B", 7)]).read_bytes()
+    shop.put("orders", "DE", [order("1", "B", 7)])
+    first = shop.platform.lake.read(SENT)
     shop.run()
-    second = shop.put("orders", "DE", [order("1", "B", 4)]).read_bytes()
+    shop.put("orders", "DE", [order("1", "B", 4)])
+    second = shop.platform.lake.read(SENT)
     shop.run()
     lake, folder = shop.platform.lake, f"raw/orders/{DAY}"
     assert [lake.read(f"{folder}/{n}") for n in lake.files(folder)] == [second]
@@ -250,9 +258,9 @@ def test_raw_holds_the_bytes_of_the_files_in_use_and_keeps_the_others_aside(shop
 
 
 def test_a_file_that_vanishes_from_the_inbox_stays_in_use(shop: Shop) -> None:
-    path = shop.put("orders", "DE", [order("1", "B", 7)])
+    shop.put("orders", "DE", [order("1", "B", 7)])
     shop.run()
-    path.unlink()
+    shop.platform.lake.remove(SENT)
     shop.run()
     assert shop.demand()["DE", "B"]["gross_demand"] == Decimal(7)
 
@@ -299,7 +307,8 @@ def test_an_unreadable_correction_is_told_whatever_its_hash(shop: Shop, tail: by
 
 def test_a_correction_in_another_format_replaces_the_file_without_a_violation(shop: Shop) -> None:
     old = shop.put("orders", "DE", [order("1", "B", 7)], form="csv")
-    os.utime(old, (1_700_000_000, 1_700_000_000))
+    if shop.platform.lake.local:  # HDFS tells the two apart by itself
+        os.utime(old, (1_700_000_000, 1_700_000_000))
     shop.run()
     shop.put("orders", "DE", [order("1", "B", 4)], form="avro")
     for _ in range(2):
@@ -310,7 +319,8 @@ def test_a_correction_in_another_format_replaces_the_file_without_a_violation(sh
 
 
 def test_the_ledger_knows_where_a_replaced_files_bytes_are(shop: Shop) -> None:
-    first = shop.put("orders", "DE", [order("1", "B", 7)]).read_bytes()
+    shop.put("orders", "DE", [order("1", "B", 7)])
+    first = shop.platform.lake.read(SENT)
     shop.run()
     shop.put("orders", "DE", [order("1", "B", 4)])
     shop.run()
@@ -411,11 +421,11 @@ def test_stale_supplier_files_go_when_the_supplier_has_no_order_any_more(shop: S
 
 
 def test_a_lost_raw_copy_is_an_error_that_changes_nothing(shop: Shop) -> None:
-    path = shop.put("orders", "DE", [order("1", "B", 7)])
+    shop.put("orders", "DE", [order("1", "B", 7)])
     shop.run()
     before = shop.csvs()
-    path.unlink()
-    Path(shop.platform.lake.path(shop.ledger()["orders", "DE.avro", "accepted"].raw_path)).unlink()
+    shop.platform.lake.remove(SENT)
+    shop.platform.lake.remove(shop.ledger()["orders", "DE.avro", "accepted"].raw_path)
     with pytest.raises(InputGone, match="put the file into the inbox again"):
         shop.run()
     assert shop.csvs() == before

@@ -71,11 +71,8 @@ class Checker:
     def check(self, batch: Batch) -> Checked:
         """Splits a batch into typed lines and quarantined rows."""
         readings = self._readings.values()
-        numbers = (
-            batch.numbers if batch.numbers is not None else pl.int_range(batch.first_row, batch.first_row + batch.frame.height, eager=True)
-        )
         frame = batch.frame.select(
-            numbers.cast(pl.Int64).alias("row_number"),
+            batch.row_numbers.alias("row_number"),
             *(each.value.alias(each.target) for each in readings),
             *(pl.col(each.column).alias(each.source) for each in readings if each.converts),
         )

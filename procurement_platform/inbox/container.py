@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import not_utf8
+from procurement_platform.inbox.decoders import Wanted, not_utf8
 from procurement_platform.inbox.task import Limits
 
 MAGIC = b"Obj\x01"
@@ -92,8 +92,8 @@ class Bounds:
         return cls(least_row_bytes, limits.max_block_bytes, limits.max_decoded_bytes, limits.max_rows_per_file)
 
 
-def blocks(file: IO[bytes], header: Header, bounds: Bounds) -> Iterator[Block]:
-    """The blocks after a header, unpacked one at a time.
+def blocks(file: IO[bytes], header: Header, bounds: Bounds, some: Wanted | None = None) -> Iterator[Block]:
+    """The blocks after a header, unpacked one at a time. Where only `some` rows are wanted, blocks without any are left out, and packed.
 
     Raises:
         InvalidFile: cut off, damaged, or larger than a limit; the text names the block and its rows.
@@ -104,6 +104,9 @@ def blocks(file: IO[bytes], header: Header, bounds: Bounds) -> Iterator[Block]:
         where = f"block {number} (from row {row})"
         rows = _varint(file, where, first)
         packed = _packed(file, header, rows, bounds, where)
+        if some is not None and not some(row, row + rows - 1):
+            row += rows
+            continue
         data = _unpacked(packed, header.codec, bounds.max_block_bytes, where)
         total += len(data)
         if total > bounds.max_bytes:

@@ -37,7 +37,7 @@ def decode(decoders: DecoderPool, lake: Lake, tasks: Sequence[DecodeTask], scrat
     near = make_scratch("landing", scratch)
     try:
         with ThreadPoolExecutor(TRANSFERS) as transfers:
-            landing = _Landing(lake, near, {task.products for task in tasks})
+            landing = _Landing(lake, near, {url for task in tasks for url in (task.products, *task.asked)})
             for batch in batches(tasks, landing.size, NEAR_BYTES):
                 fetched = list(transfers.map(landing.fetch, range(len(batch)), batch))
                 # To its end: one left halfway keeps the decoding processes from being closed, as long as an error remembers it.
@@ -76,10 +76,10 @@ class _Fetched:
 class _Landing:
     """The folder where one call's files lie while they are decoded."""
 
-    def __init__(self, lake: Lake, folder: Path, products: Collection[str]) -> None:
+    def __init__(self, lake: Lake, folder: Path, shared: Collection[str]) -> None:
         self._lake, self._folder = lake, folder
-        self._products = {url: folder / f"products-{number}.parquet" for number, url in enumerate(sorted(products))}
-        for url, path in self._products.items():
+        self._shared = {url: folder / f"shared-{number}.parquet" for number, url in enumerate(sorted(shared))}
+        for url, path in self._shared.items():
             lake.download(lake.relative(url), path)
 
     def size(self, task: DecodeTask) -> int:
@@ -98,7 +98,8 @@ class _Landing:
             raw_folder=None,  # it stays where it is: `land` brings it to its place
             lines_folder=str(place / "lines"),
             quarantine_folder=str(place / "quarantine"),
-            products=str(self._products[task.products]),
+            products=str(self._shared[task.products]),
+            asked=tuple(str(self._shared[url]) for url in task.asked),
         )
         for folder in (Path(near.source).parent, Path(near.lines_folder), Path(near.quarantine_folder)):
             folder.mkdir(parents=True)

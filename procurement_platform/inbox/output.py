@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from procurement_platform.lake.tables import ARROW_TYPES
 
 ROW_GROUP_ROWS = 128 * 1024  # DuckDB reads row groups of this size side by side
+_WAITING_BYTES = 64 * 1024 * 1024  # rows with long texts are written sooner
 _SAMPLE_ROWS = 10_000
 
 
@@ -25,7 +26,7 @@ class ParquetOutput:
         self._columns = columns
         self._constants = constants
         self._waiting: list[pl.DataFrame] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
         self._writer: pq.ParquetWriter | None = None
         self.rows = 0
 
@@ -33,8 +34,9 @@ class ParquetOutput:
         if frame.height:
             self._waiting.append(frame)
             self._waiting_rows += frame.height
+            self._waiting_bytes += int(frame.estimated_size())
             self.rows += frame.height
-        if self._waiting_rows >= ROW_GROUP_ROWS:
+        if self._waiting_rows >= ROW_GROUP_ROWS or self._waiting_bytes >= _WAITING_BYTES:
             self._flush()
 
     def keep(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class ParquetOutput:
         if not self._waiting:
             return
         frame = pl.concat(self._waiting, rechunk=True) if len(self._waiting) > 1 else self._waiting[0]
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         table = self._arrow(frame)
         if self._writer is None:
             self._final.parent.mkdir(parents=True, exist_ok=True)

@@ -118,6 +118,23 @@ class Receiver:
         self.ledger.seen_again(touched)
         return Received(tuple(sorted(receipts, key=lambda r: (r.file.feed, r.file.file_name, r.file.file_id))), tuple(sorted(growing)))
 
+    def rows_as_sent(
+        self, feed: Feed, files: Sequence[LedgerFile], asked: Sequence[str], kind: str, folder: str
+    ) -> Iterator[DecodeOutcome]:
+        """The rows of files in use that are asked for by their numbers, from the raw copies, into Parquet files in a folder.
+
+        `asked` are Parquet files as `DecodeTask` has them. One outcome per file, in their order; `rejected` where its rows cannot be shown.
+
+        Raises:
+            InputGone: a raw copy is gone or has other bytes.
+        """
+        place = Place(folder, folder)
+        tasks = [self._task(_Candidate(feed, self._kept(file), file), place) for file in files]
+        asking = [replace(task, asked=tuple(asked), asked_kind=kind) for task in tasks]
+        for file, outcome in zip(files, self._decoded(asking), strict=True):
+            _as_taken_in(file, outcome)
+            yield outcome
+
     def _of_no_market(self, scans: Mapping[str, Scan], known: Sequence[LedgerFile]) -> Iterator[Receipt]:
         """What becomes of files whose market is not active on the day: of those in use, else of what the inbox holds."""
         in_use = {(f.feed, f.name): f for f in known if f.state == "accepted" and f.market not in self.senders}
@@ -238,11 +255,7 @@ class Receiver:
         Raises:
             InputGone: the raw copy is gone, or has other bytes.
         """
-        if outcome.status == "unsettled" or outcome.sha256 != file.sha256:
-            raise InputGone(
-                f"{file.raw_path}, the raw copy of {file.file_name}, is not what was sent ({outcome.reason or 'its SHA-256 differs'}): "
-                "put the file into the inbox again, or withdraw it (`procurement files withdraw`)"
-            )
+        _as_taken_in(file, outcome)
         changed: dict[str, Any] = {
             "state": outcome.status,
             "reason": outcome.reason,
@@ -382,6 +395,15 @@ class _Candidate:
     def in_use(self) -> LedgerFile | None:
         """The file in use, whose bytes are where they belong."""
         return self.known if self.known is not None and self.known.state == "accepted" else None
+
+
+def _as_taken_in(file: LedgerFile, outcome: DecodeOutcome) -> None:
+    """A raw copy that was read again has the bytes that were sent, else InputGone."""
+    if outcome.status == "unsettled" or outcome.sha256 != file.sha256:
+        raise InputGone(
+            f"{file.raw_path}, the raw copy of {file.file_name}, is not what was sent ({outcome.reason or 'its SHA-256 differs'}): "
+            "put the file into the inbox again, or withdraw it (`procurement files withdraw`)"
+        )
 
 
 def _told(receipts: Iterable[Receipt]) -> list[Receipt]:

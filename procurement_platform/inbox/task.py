@@ -41,6 +41,9 @@ class DecodeTask:
     `raw_folder` is where an accepted file's bytes go (None: the source already is the raw copy, and stays), `rejected_folder` where a
     rejected one's go; each as `{name}.{file_id}.{format}`. Parquet goes to `lines_folder` and `quarantine_folder`.
     `columns` are the lines table's columns with their SQL types; `products` is a Parquet file with `sku`, `active_from`, `active_to`.
+
+    Where `asked` names Parquet files (`file_id`, `row_number`, `kind`, sorted), the file is not checked: its rows there of the kind
+    `asked_kind` go to `lines_folder`, as they were sent (`inbox.as_sent`).
     """
 
     feed: str
@@ -59,6 +62,8 @@ class DecodeTask:
     columns: dict[str, str]
     products: str
     limits: Limits
+    asked: tuple[str, ...] = ()
+    asked_kind: str = ""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self) | {"run_date": self.run_date.isoformat()})
@@ -68,6 +73,7 @@ class DecodeTask:
         values = json.loads(text)
         values["run_date"] = dt.date.fromisoformat(values["run_date"])
         values["limits"] = Limits(**values["limits"])
+        values["asked"] = tuple(values["asked"])
         return cls(**values)
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox import words
+from procurement_platform.inbox.as_sent import write_rows_as_sent
 from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
 from procurement_platform.inbox.decoders import NOT_UTF8, BrokenRow, open_decoder
@@ -37,7 +38,7 @@ _BYTES_A_SECOND = 250_000  # a tenth of the slowest reader's speed
 
 
 def decode(task: DecodeTask) -> DecodeOutcome:
-    """Takes one file in and reads it whole: hash, raw copy, rows, contract, Parquet."""
+    """Takes one file in and reads it whole: hash, raw copy, rows, contract, Parquet. Or shows those of its rows that are asked for."""
     begun = time.perf_counter()
     try:
         taken = take(task)
@@ -45,7 +46,7 @@ def decode(task: DecodeTask) -> DecodeOutcome:
         return problem.outcome(task)
     taken_at = time.perf_counter()
     try:
-        outcome = _Pass(task, taken).run()
+        outcome = write_rows_as_sent(task, taken, _contract(task.contract)) if task.asked else _Pass(task, taken).run()
     except InvalidFile as problem:
         outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:

@@ -13,6 +13,7 @@ from typing import Any
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError, PromiseBroken
+from procurement_platform.inbox.as_sent import ROWS_AS_SENT_TYPES
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
@@ -84,7 +85,7 @@ def take_in(run: DayRun) -> Intake:
     days = []
     for feed in FEEDS:
         with _concerning(feed):
-            days.append(_without_duplicates(run, feed, received, places[feed.name]))
+            days.append(_without_duplicates(run, receiver, feed, received, places[feed.name]))
     run.guard()
     platform.ledger.record([file for day in days for file in day.files], sent={r.file.file_id for r in received.receipts if r.sent})
     receiver.tidy_raw(FEEDS)
@@ -145,7 +146,7 @@ def _one(known: Relation) -> str:
     return known.files[0]
 
 
-def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Place) -> _FeedDay:
+def _without_duplicates(run: DayRun, receiver: Receiver, feed: Feed, received: Received, place: Place) -> _FeedDay:
     """Takes duplicates and conflicts out of a feed's staged lines. Only the files that hold any are written again."""
     engine, params = run.platform.engine, {"run_date": run.run_date}
     receipts = [r for r in received.receipts if r.file.feed == feed.name]
@@ -158,23 +159,49 @@ def _without_duplicates(run: DayRun, feed: Feed, received: Received, place: Plac
     repeated = find_repeated(run, feed, list(files.values()), lines, sent, place.lines)
     duplicates = Relation(DUPLICATES_TYPES)
     if repeated.files:
+        counted = engine.rows(run.platform.query("procurement/repeated_by_file"), {"repeated": repeated}, params)
+        for row in counted:
+            file = files[str(row["file_id"])]
+            files[file.file_id] = _recounted(file, str(row["kind"]), int(str(row["rows"])))
+        conflicting = {str(row["file_id"]): int(str(row["rows"])) for row in counted if row["kind"] == CONFLICT}
+        as_sent = _rows_as_sent(receiver, feed, files, conflicting, repeated, f"{place.lines}/{WORK}/conflicts")
         checked = relation(feed.lines, [path for paths in lines.values() for path in paths])
-        relations = {f"{noun(feed)}_lines_checked": checked, "files": sent, "repeated": repeated}
+        relations = {f"{noun(feed)}_lines_checked": checked, "files": sent, "repeated": repeated, "rows_as_sent": as_sent}
         path = f"{place.lines}/{WORK}/duplicates.parquet"
         query = run.platform.query(f"procurement/{noun(feed)}_duplicate_rows")
         duplicates = Relation(DUPLICATES_TYPES, engine.write(query, relations, path, DUPLICATES_TYPES, params).files)
         conflicts = f"{place.quarantine}/conflicts.parquet"
         query = run.platform.query(f"procurement/{noun(feed)}_conflicts")
         quarantine += engine.write(query, relations, conflicts, QUARANTINE.sql_types, params).files
-        counted = engine.rows(run.platform.query("procurement/repeated_by_file"), relations, params)
-        for row in counted:
-            file = files[str(row["file_id"])]
-            files[file.file_id] = _recounted(file, str(row["kind"]), int(str(row["rows"])))
         for file_id in sorted({str(row["file_id"]) for row in counted}):
             lines[file_id] = without_repeated(run, feed, lines[file_id], repeated)
     kept = tuple(path for paths in lines.values() for path in paths)
     figures = _conservation(run, feed, list(files.values()), decoded, (kept, quarantine), duplicates)
     return _FeedDay(feed, kept, tuple(quarantine), tuple(files.values()), duplicates, figures)
+
+
+def _rows_as_sent(
+    receiver: Receiver, feed: Feed, files: dict[str, LedgerFile], conflicting: Mapping[str, int], repeated: Relation, folder: str
+) -> Relation:
+    """The conflicting rows (how many by file) as they were sent. A file whose rows cannot be shown says so; its values stand for them.
+
+    Raises:
+        InputGone: a raw copy is gone or has other bytes; nothing is recorded.
+        PromiseBroken: a row was not found again.
+    """
+    shown: list[str] = []
+    asked = [files[file_id] for file_id in conflicting]
+    for file, outcome in zip(asked, receiver.rows_as_sent(feed, asked, repeated.files, CONFLICT, folder), strict=True):
+        if outcome.status == "rejected":
+            note = f"conflicting rows are not shown as they were sent: {outcome.reason}"
+            files[file.file_id] = replace(file, notes="\n".join(filter(None, (file.notes, note))))
+        elif outcome.rows != conflicting[file.file_id]:
+            raise PromiseBroken(
+                f"{feed.lines.name}: {file.file_name} has {conflicting[file.file_id]} conflicting rows, {outcome.rows} were found again. "
+                "Nothing was recorded"
+            )
+        shown += outcome.lines_files
+    return Relation(ROWS_AS_SENT_TYPES, tuple(shown))
 
 
 def _recounted(file: LedgerFile, kind: str, rows: int) -> LedgerFile:

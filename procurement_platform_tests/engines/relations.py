@@ -1,5 +1,6 @@
 """The relations that the procurement SQL files read, by the name they read them under: columns and types."""
 
+from procurement_platform.inbox.as_sent import ROWS_AS_SENT_TYPES
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
 from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, SUPPLIER_ORDERS, TABLES
@@ -21,6 +22,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "earlier_order_lines": ORDER_LINES.sql_types,
     "stock_lines_checked": STOCK_LINES.sql_types,
     "repeated": REPEATED,
+    "rows_as_sent": ROWS_AS_SENT_TYPES,
     "duplicates": DUPLICATES,
     "files": FILES,
     "open_orders": {"market": "varchar", "sku": "varchar", "on_order": "decimal(38,3)"},

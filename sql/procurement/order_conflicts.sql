@@ -1,5 +1,6 @@
--- Order rows with the same key and different content, for the quarantine. The row is given by its contract fields, as a JSON object:
--- text holds no control characters (the contract refuses them), so that quotes and backslashes are all there is to escape.
+-- Order rows with the same key and different content, for the quarantine. `rows_as_sent` has each row as its market sent it; one that could
+-- not be read a second time (a decoder short of memory) is given by its contract fields, as a JSON object: text holds no control characters
+-- (the contract refuses them), so that quotes and backslashes are all there is to escape.
 SELECT
   l.run_date,
   CAST('orders' AS varchar) AS feed,
@@ -14,7 +15,7 @@ SELECT
     || ': send the right one alone' AS reasons,
   l.sku,
   l.quantity,
-  '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')
+  COALESCE(s.row, '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')
     || '","line_number":' || COALESCE(CAST(l.line_number AS varchar), 'null')
     || ',"market":"' || REPLACE(REPLACE(l.market, '\', '\\'), '"', '\"')
     || '","sku":"' || REPLACE(REPLACE(l.sku, '\', '\\'), '"', '\"')
@@ -23,9 +24,10 @@ SELECT
     || '","currency":' || COALESCE('"' || REPLACE(REPLACE(l.currency, '\', '\\'), '"', '\"') || '"', 'null')
     || ',"ordered_at_us":' || CAST(l.ordered_at_us AS varchar)
     || ',"customer_id":' || COALESCE('"' || REPLACE(REPLACE(l.customer_id, '\', '\\'), '"', '\"') || '"', 'null')
-    || '}' AS row
+    || '}') AS row
 FROM order_lines_checked l
 JOIN repeated r ON r.file_id = l.file_id AND r.row_number = l.row_number
 JOIN files f ON f.file_id = l.file_id
+LEFT JOIN rows_as_sent s ON s.file_id = l.file_id AND s.row_number = l.row_number
 WHERE r.kind = 'CONFLICTING_ORDER'
 ORDER BY f.file, l.file_id, l.row_number

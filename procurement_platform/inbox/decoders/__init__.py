@@ -45,14 +45,27 @@ class Batch:
     def rows(self) -> int:
         return self.frame.height + len(self.broken)
 
+    @property
+    def row_numbers(self) -> pl.Series:
+        """The row number of each row of the frame, ascending."""
+        if self.numbers is not None:
+            return self.numbers.cast(pl.Int64)
+        return pl.int_range(self.first_row, self.first_row + self.frame.height, eager=True)
+
+
+Wanted = Callable[[int, int], bool]  # whether any of the rows from … to … is wanted; asked in the rows' order
+
 
 class Decoder(Protocol):
-    """Reads one file. `schema` tells its columns; `batches` yields those asked for, under the file's own names."""
+    """Reads one file. `schema` tells its columns; `batches` yields those asked for, under the file's own names.
+
+    Where only `some` rows are wanted, others may be left out.
+    """
 
     @property
     def schema(self) -> dict[str, pl.DataType]: ...
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]: ...
+    def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]: ...
 
 
 def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:

@@ -24,7 +24,7 @@ from procurement_platform.inbox.container import (
     encode_long,
     read_header,
 )
-from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder
+from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -90,24 +90,24 @@ class AvroColumns:
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
             raise InvalidFile(f"has an Avro schema that cannot be read: {shorten(str(problem), 200)}") from problem
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+    def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:
         wanted = [name for name in self.schema if name in columns]
-        complete = len(wanted) == len(self.schema)
-        for chunk in self._chunks():
+        complete = len(wanted) == len(self.schema) or some is not None  # rows that are wanted are wanted whole
+        for chunk in self._chunks(some):
             frame = self._decode(chunk, None if complete else wanted)
 
             def whole(rows: pl.Series, chunk: list[Block] = chunk, frame: pl.DataFrame = frame) -> pl.DataFrame:
                 return (frame if complete else self._decode(chunk, None))[rows]
 
-            yield Batch(frame, chunk[0].first_row, whole)
+            yield Batch(frame, chunk[0].first_row, whole, None if some is None else _numbers(chunk))
 
-    def _chunks(self) -> Iterator[list[Block]]:
+    def _chunks(self, some: Wanted | None) -> Iterator[list[Block]]:
         limits = self._limits
         chunk: list[Block] = []
         size = 0
         with self._path.open("rb", buffering=1024 * 1024) as file:
             file.seek(self._start)
-            for block in blocks(file, self._header, Bounds.of(limits, self._layout.least_row_bytes)):
+            for block in blocks(file, self._header, Bounds.of(limits, self._layout.least_row_bytes), some):
                 if chunk and size + len(block.data) > BATCH_BYTES:
                     yield chunk
                     chunk, size = [], 0
@@ -146,6 +146,10 @@ class AvroColumns:
         if frame.height != rows + 1 or frame[layout.teller][-1] != _LAST_ROW:
             raise _Damaged("its rows do not fill it exactly")
         return frame.select(columns or frame.columns).head(rows)
+
+
+def _numbers(chunk: list[Block]) -> pl.Series:
+    return pl.concat(pl.int_range(block.first_row, block.first_row + block.rows, eager=True) for block in chunk)
 
 
 def _flat_layout(fields: list[dict[str, Any]]) -> _Layout | None:

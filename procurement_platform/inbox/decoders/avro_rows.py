@@ -13,7 +13,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.container import Block, Bounds, Header, blocks
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, Wanted
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -44,11 +44,15 @@ class AvroRows:
             raise InvalidFile(f"has an Avro schema that cannot be read ({_words(problem)}); send it again") from problem
         self.schema: dict[str, pl.DataType] = {field["name"]: _dtype(field["type"]) for field in header.schema["fields"]}
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+    def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:
         wanted = [name for name in self.schema if name in columns]
         rows: list[dict[str, Any]] = []
         first = 1
-        for block in self._blocks():
+        for block in self._blocks(some):
+            if rows and block.first_row != first + len(rows):  # blocks were left out
+                yield self._batch(rows, first, wanted)
+                rows = []
+            first = first if rows else block.first_row
             data = io.BytesIO(block.data)
             for number in range(block.first_row, block.first_row + block.rows):
                 rows.append(self._row(data, number, block))
@@ -60,10 +64,10 @@ class AvroRows:
         if rows:
             yield self._batch(rows, first, wanted)
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self, some: Wanted | None) -> Iterator[Block]:
         with self._path.open("rb", buffering=1024 * 1024) as file:
             file.seek(self._start)
-            yield from blocks(file, self._header, Bounds.of(self._limits))
+            yield from blocks(file, self._header, Bounds.of(self._limits), some)
 
     def _row(self, data: io.BytesIO, number: int, block: Block) -> dict[str, Any]:
         try:

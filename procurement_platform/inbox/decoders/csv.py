@@ -15,7 +15,7 @@ from typing import cast
 import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
+from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 
@@ -34,7 +34,11 @@ class CsvDecoder:
         self._names, self._delimiter = self._header()
         self.schema: dict[str, pl.DataType] = {name: pl.String() for name in self._names}
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]:  # noqa: ARG002  a cell costs nothing once its row is read
+    def batches(
+        self,
+        columns: Collection[str],  # noqa: ARG002  a cell costs nothing once its row is read
+        some: Wanted | None = None,  # noqa: ARG002
+    ) -> Iterator[Batch]:
         row, waiting, header = 1, b"", True
         source = whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits)
         piece = next(source, b"")
@@ -121,7 +125,7 @@ class CsvDecoder:
                 )
                 start = reader.line_num
         if not sound:
-            records = [_unless_utf8(record) for record in records]
+            records = [_unless_utf8(record, self._delimiter) for record in records]
         return records, rest
 
     def _batch(self, records: list["list[str] | _Unread"], row: int) -> Batch:
@@ -179,15 +183,22 @@ def _swallowed(row: int) -> InvalidFile:
     )
 
 
-def _unless_utf8(record: "list[str] | _Unread") -> "list[str] | _Unread":
+def _unless_utf8(record: "list[str] | _Unread", delimiter: str) -> "list[str] | _Unread":
     """The record itself, or why not where a byte of it is no UTF-8."""
     if isinstance(record, _Unread):
         byte = _bad_byte(record.line)
         return record if byte is None else _Unread(f"{not_utf8(byte)}; and {record.reason}", record.line)
     for number, cell in enumerate(record, 1):
         if (byte := _bad_byte(cell)) is not None:
-            return _Unread(not_utf8(byte, f"cell {number}"), ",".join(record))
+            return _Unread(not_utf8(byte, f"cell {number}"), _line(record, delimiter))
     return record
+
+
+def _line(record: list[str], delimiter: str) -> str:
+    """A record as it stands in a file, quoted where it must be."""
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="").writerow(record)
+    return line.getvalue()
 
 
 def _bad_byte(text: str) -> int | None:

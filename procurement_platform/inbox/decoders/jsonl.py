@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, not_utf8
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
@@ -48,7 +48,7 @@ class JsonLinesDecoder:
             raise InvalidFile(f"holds no JSON object in any line; send one per row{first}")
         self.schema: dict[str, pl.DataType] = {key: pl.String() for key in keys}
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+    def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:  # noqa: ARG002  lines are read to be counted
         wanted = [key for key in self.schema if key in columns]
         rows: list[dict[str, Any]] = []
         numbers: list[int] = []

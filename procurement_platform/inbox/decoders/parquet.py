@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import Batch, not_utf8
+from procurement_platform.inbox.decoders import Batch, Wanted, not_utf8
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -49,7 +49,7 @@ class ParquetDecoder:
         self._texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
         self.schema: dict[str, pl.DataType] = {field.name: _dtype(field) for field in schema}
 
-    def batches(self, columns: Collection[str]) -> Iterator[Batch]:
+    def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:  # noqa: ARG002
         wanted = [name for name in self.schema if name in columns]
         row = 1
         try:

@@ -96,6 +96,10 @@ GENERAL = """A market sends one file or more per feed and day: `{LAKE}/inbox/{FE
 `procurement put`. Rows that break a rule go to quarantine with the reason (`procurement quarantine DATE`); the others count. A file that
 cannot be read, or none of whose rows is the market's, is rejected whole (`procurement files DATE`).
 
+The quarantine shows a row as it was sent: a JSON object with the columns of the file, by the file's own names, or, where a text line cannot
+be read as a row, the line. Cells are cut after 1,000 characters. Of a Parquet file the columns that the contract does not have are left
+out: what they unpack to is not known before.
+
 - **Formats**: `.avro` (codecs null, deflate, snappy, zstandard, bzip2, xz), `.parquet`, `.csv`, `.csv.gz`, `.jsonl` (one JSON object a
   line).
 - **Encoding**: text formats are UTF-8, with or without a byte order mark. Of a CSV or JSON lines file in Latin-1, the rows with a byte that

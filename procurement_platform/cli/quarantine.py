@@ -24,8 +24,7 @@ def quarantine(
     Reads the day that buyers see. Writes nothing, save that a killed run is recorded as one; a day that
     is not up to date is said to be, on standard error. The table has the first 50 rows; csv and json have them all, each whole.
 
-    A row is shown as it was sent, its columns by the names of the file. Of CONFLICTING_ORDER it is put together again from the accepted
-    values: the contract's names and types, without columns that the contract does not have.
+    A row is shown as it was sent, its columns by the names of the file; of a Parquet file those of the contract alone.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.behind import say_if_behind

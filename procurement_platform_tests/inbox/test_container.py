@@ -47,6 +47,15 @@ def test_reads_what_fastavro_writes(numbers: list[int], codec: str) -> None:
         row += block.rows
 
 
+@given(st.integers(1, 300), st.sets(st.integers(1, 300)))
+def test_blocks_without_a_wanted_row_are_left_out(rows: int, wanted: set[int]) -> None:
+    content = written(list(range(rows)), "deflate", 20)
+    file = io.BytesIO(content)
+    found = list(blocks(file, read_header(file), WIDE, lambda first, last: not wanted.isdisjoint(range(first, last + 1))))
+    every = [(block, range(block.first_row, block.first_row + block.rows)) for block in read(content)]
+    assert found == [block for block, own in every if not wanted.isdisjoint(own)]
+
+
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=200))
 def test_fastavro_reads_what_is_encoded_here(numbers: list[int]) -> None:
     head = encode_header(Header(SCHEMA, "null", SYNC))

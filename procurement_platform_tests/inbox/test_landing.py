@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.lake.files import Lake
 from procurement_platform_tests.inbox.desk import Desk, avro, csv_bytes, order
+from procurement_platform_tests.inbox.test_as_sent import asking
 
 ROWS = [order(number) for number in range(50)]
 
@@ -89,6 +91,20 @@ def test_a_raw_copy_is_read_again_where_it_is(desk: Desk, lake: Lake, tmp_path: 
     (outcome,) = done(desk.pool, lake, tmp_path, task)
     assert (outcome.status, outcome.raw_path) == ("accepted", task.source)
     assert lake.files("raw") == []
+
+
+def test_rows_that_are_asked_for_come_from_the_raw_copy_into_the_lake(desk: Desk, lake: Lake, tmp_path: Path) -> None:
+    content = avro(ROWS)
+    task = there(lake, desk.task(content, "avro"), content)
+    (decoded,) = done(desk.pool, lake, tmp_path, task)
+    asked = asking(desk, replace(task, source=str(decoded.raw_path)), decoded.file_id, [2, 50])
+    lake.write("work/repeated.parquet", Path(asked.asked[0]).read_bytes())
+    asked = replace(asked, lines_folder=lake.path("work/shown"), asked=(lake.path("work/repeated.parquet"),))
+    (outcome,) = done(desk.pool, lake, tmp_path, asked)
+    assert (outcome.status, outcome.raw_path, outcome.rows) == ("accepted", decoded.raw_path, 2)
+    (url,) = outcome.lines_files
+    assert lake.files("work/shown") == [url.rsplit("/", 1)[1]]
+    assert [(row["row_number"], json.loads(row["row"])["order_id"]) for row in rows_in(lake, url)] == [(2, "O-1"), (50, "O-49")]
 
 
 def test_each_file_is_answered_in_its_place(desk: Desk, lake: Lake, tmp_path: Path) -> None:

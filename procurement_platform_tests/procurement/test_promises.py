@@ -54,6 +54,12 @@ SABOTAGES = {
         {"  l.quantity,\n": "  CAST(CAST(l.quantity AS decimal(38,3)) + CAST(1 AS decimal(38,3)) AS decimal(18,3)) AS quantity,\n"},
         r"order_lines: GB\.avro has 2 rows, 3\.000 units; \(0, 2, 0\) rows .* and 5\.000 units were kept",
     ),
+    "a conflicting row is not found again": Sabotage(
+        "intake",
+        "repeated_by_file",
+        {"COUNT(*) AS rows": "COUNT(*) + CASE WHEN kind = 'CONFLICTING_ORDER' THEN 1 ELSE 0 END AS rows"},
+        r"order_lines: GB\.avro has 3 conflicting rows, 2 were found again\. Nothing was recorded",
+    ),
     "lines are not summed": Sabotage(
         "aggregated_orders",
         "aggregated_orders",

@@ -1,4 +1,5 @@
 import gzip
+import json
 
 import pytest
 
@@ -56,6 +57,15 @@ def test_latin_1_rows_are_told_with_their_byte(desk: Desk) -> None:
     assert [line["order_id"] for line in desk.lines(outcome)] == ["a", "c", "Müller"]
     assert desk.reasons(outcome) == {2: "is not UTF-8: cell 1 has the byte 0xfc; export the file as UTF-8"}
     assert "M\\\\xfcller" in desk.quarantine(outcome)[0]["row"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_latin_1_row_is_shown_with_the_files_own_delimiter_and_quotes(desk: Desk, delimiter: str) -> None:
+    line = delimiter.join(['"M\xfcller%(d)s ""K"""', "DE", "SKU-1", "1,5", "2", "2025-12-20"]) % {"d": delimiter}
+    line = line.replace("1,5", '"1,5"') if delimiter == "," else line
+    content = rows().replace(b",", delimiter.encode()) + line.encode("latin-1") + b"\n"
+    [row] = desk.quarantine(desk.decode(content + (FINE % b"a").replace(b",", delimiter.encode()), "csv"))
+    assert json.loads(row["row"]) == {"line": line.replace("\xfc", "\\xfc")}
 
 
 def test_a_latin_1_header_makes_the_file_invalid(desk: Desk) -> None:

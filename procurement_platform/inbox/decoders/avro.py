@@ -28,6 +28,7 @@ from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wan
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
+_SOME_BYTES = BATCH_BYTES // 4  # of rows that are read again, whole: while SQL holds memory, too
 _LAST_ROW = "\x00the row after the last\x00"
 _WIDTHS = {"boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
 _MAX_PRECISION = 38
@@ -108,7 +109,7 @@ class AvroColumns:
         with self._path.open("rb", buffering=1024 * 1024) as file:
             file.seek(self._start)
             for block in blocks(file, self._header, Bounds.of(limits, self._layout.least_row_bytes), some):
-                if chunk and size + len(block.data) > BATCH_BYTES:
+                if chunk and size + len(block.data) > (BATCH_BYTES if some is None else _SOME_BYTES):
                     yield chunk
                     chunk, size = [], 0
                 chunk.append(block)

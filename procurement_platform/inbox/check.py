@@ -59,7 +59,8 @@ class Checker:
         missing = [each.name for each in contract.fields if not each.optional and each.name not in self.columns]
         if missing:
             found = ", ".join(name[:40] for name in list(schema)[:20]) or "none"
-            raise InvalidFile(f"lacks the column {', '.join(missing)} (it has: {found}); send every required column")
+            columns = "column" if len(missing) == 1 else "columns"
+            raise InvalidFile(f"lacks the {columns} {', '.join(missing)} (it has: {found}); send every required column")
         fields = [each for each in contract.fields if each.name in self.columns]
         self._readings = {
             each.name: reading(each, self.columns[each.name], schema[self.columns[each.name]], task.timezone) for each in fields

@@ -56,7 +56,7 @@ def test_a_required_column_is_missing(desk: Desk, form: str) -> None:
     rows = [{name: value for name, value in row.items() if name not in ("sku", "quantity")} for row in ROWS]
     schema = SCHEMA | {"fields": [field for field in SCHEMA["fields"] if field["name"] not in ("sku", "quantity")]}
     reason = rejected(desk, avro(rows, schema=schema) if form == "avro" else WRITERS[form](rows), form)
-    assert "lacks the column sku, quantity (it has: order_id, " in reason
+    assert "lacks the columns sku, quantity (it has: order_id, " in reason
 
 
 @pytest.mark.parametrize("form", WRITERS)

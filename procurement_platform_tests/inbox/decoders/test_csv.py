@@ -133,7 +133,7 @@ def test_a_quote_over_more_than_a_block_is_refused(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("header", "told"),
-    [(b"sku,market,sku\n", "the column 'sku' twice"), (b"a,b,c\n", "lacks the column order_id, market, sku"), (b'"a\n', "header")],
+    [(b"sku,market,sku\n", "the column 'sku' twice"), (b"a,b,c\n", "lacks the columns order_id, market, sku"), (b'"a\n', "header")],
 )
 def test_headers_that_cannot_be(desk: Desk, header: bytes, told: str) -> None:
     outcome = desk.decode(header + b"1,2,3\n", "csv")

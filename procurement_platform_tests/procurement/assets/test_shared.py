@@ -85,7 +85,7 @@ def test_every_asset_shows_what_it_is_and_what_a_day_made_of_it(busy: Shop, run_
 
     assert "JP.csv | JP | rejected" in shown["raw_orders"]["preview"]
     assert "JP.csv" in shown["raw_orders"]["files"]
-    assert "lacks the column" in shown["raw_orders"]["files"]
+    assert "lacks the columns" in shown["raw_orders"]["files"]
     assert "/output/supplier_orders/2025-12-20/S1.csv" in shown["published_day"]["preview"]
     assert shown["published_day"]["dagster/row_count"] == len(busy.csvs()) + 1  # and the report
     assert shown["exceptions"]["lines per rule"]["INVALID_FILE"] == 1

@@ -22,7 +22,7 @@ class StackUnavailable(ProcurementError):
 
 
 class ReferenceError_(ProcurementError):  # noqa: N801 -- the built-in has the plain name
-    """Reference tables that cannot be loaded; `problems` has one line per fault. Mend the CSV files."""
+    """Reference tables that cannot be loaded; `problems` has one line per fault, the first of which the message has. Mend the CSV files."""
 
     def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message)

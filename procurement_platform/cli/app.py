@@ -170,8 +170,8 @@ def _complain(text: str, problems: Sequence[str] = ()) -> None:
     from procurement_platform.cli.output import say
 
     say(f"error: {' '.join(text.split())}", "red")
-    if len(problems) > 1:
-        for problem in problems[:MAX_PROBLEMS]:
-            say(f"  {problem}")
-        if len(problems) > MAX_PROBLEMS:
-            say(f"  … and {len(problems) - MAX_PROBLEMS} more")
+    more = problems[1:]  # the line has the first
+    for problem in more[:MAX_PROBLEMS]:
+        say(f"  {problem}")
+    if len(more) > MAX_PROBLEMS:
+        say(f"  … and {len(more) - MAX_PROBLEMS} more")

@@ -40,7 +40,7 @@ def load(
             say(f"removed from {name}: {', '.join(change.gone)}{more}", "yellow")
     if report.kept:
         say(f"no file, left as they were: {', '.join(report.kept)}")
-    if any(change.added or change.changed or change.removed for change in report.changes.values()):
+    if any(change.before and (change.added or change.changed or change.removed) for change in report.changes.values()):
         say("Days that were run keep the reference of their first run: procurement run DATE --refresh-reference takes this one")
     if report.unknown_files:
         say(f"not a reference table, and left alone: {', '.join(report.unknown_files)}", "yellow")

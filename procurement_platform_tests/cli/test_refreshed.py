@@ -9,7 +9,7 @@ from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import DAY, Procurement
 from procurement_platform_tests.procurement.shop import Shop, order
 
-SAID = "Reference tables newer than at the day's first run: supplier_products\n"
+SAID = "Refreshed since the day's first run: supplier_products\n"
 
 
 @pytest.fixture
@@ -36,10 +36,7 @@ def test_exceptions_say_so_in_the_table_alone_and_only_once_it_was_asked_for(pub
 
 
 def test_a_run_names_tables_that_are_newer_than_the_days_and_what_takes_them(published: Shop, procurement: Procurement) -> None:
-    newer = (
-        "Reference tables that are newer now than those this day was run with: supplier_products. "
-        f"procurement run {DAY} --refresh-reference takes them"
-    )
+    newer = f"Loaded since, and not part of this run: supplier_products. procurement run {DAY} --refresh-reference takes it"
     done = procurement("run", DAY)
     assert done.code == 0, done.err
     assert newer in done.err.splitlines()

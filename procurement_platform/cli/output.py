@@ -7,11 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
-from heapq import nsmallest
 from itertools import chain, count, islice
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -21,15 +18,8 @@ from procurement_platform.cli.options import Format
 from procurement_platform.csvs import csv_line
 
 Row = Mapping[str, object]
+Choice = Callable[[Iterable[Row], int], Sequence[Row]]  # of all rows, as many as there is room for, in the order they are shown in
 TABLE_ROWS = 200  # more than anyone reads; csv and json have them all
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which rows a table has that cannot have all: the smallest by `first`; they are shown in the order of `order`."""
-
-    first: Callable[[Row], tuple[Any, ...]]
-    order: Callable[[Row], tuple[Any, ...]]
 
 
 class Shown(str):
@@ -85,11 +75,9 @@ def show(
     else:
         passed = count()
         passing = (row for row, _ in zip(rows, passed, strict=False))
-        shown = nsmallest(most, passing, key=choice.first) if choice else list(islice(passing, most))
+        shown = choice(passing, most) if choice else list(islice(passing, most))
         deque(passing, maxlen=0)  # to the end: how many there are
         more = next(passed) - len(shown)
-        if choice:
-            shown.sort(key=choice.order)
         show_table(shown, [c for c in columns if c not in hidden], title, view)
         if more:
             say(f"… {more:,} more, --format csv has them all")
@@ -163,7 +151,7 @@ def _write(data: bytes) -> None:
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """Shows which step long work is at: a live line on a terminal, one line a step elsewhere."""
+    """Shows which step long work is at, with the seconds it began at: a live line on a terminal, one line a step elsewhere."""
     console = err()
     start = time.monotonic()
     if console.is_terminal:
@@ -171,4 +159,4 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
             yield lambda step: status.update(Text(f"{what}: {clean(step)} ({time.monotonic() - start:.0f} s)"))
     else:
         say(what)
-        yield lambda step: say(f"  {time.monotonic() - start:5.1f} s  {step}")
+        yield lambda step: say(f"  at {time.monotonic() - start:5.1f} s  {step}")

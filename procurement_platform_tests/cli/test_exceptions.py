@@ -45,12 +45,10 @@ def test_the_table_has_the_gravest_first_and_each_whole_message(procurement: Pro
         rows, key=lambda r: (SEVERITIES.index(r["severity"]), *(r[name] or "" for name in ("rule", "market", "file", "sku")))
     )
     assert by_gravity != rows
-    counted = Counter[str]()
-    of_each = []
-    for row in rows:  # in the report's order
-        counted[row["rule"]] += 1
-        if counted[row["rule"]] <= EACH:
-            of_each.append(row)
+    of_each: list[dict[str, Any]] = []
+    for rule in {row["rule"] for row in rows}:  # sorted keeps the report's order of those that are equal
+        own = [row for row in rows if row["rule"] == rule]
+        of_each += sorted(own, key=lambda row: (-Decimal(row["units"] or 0), -row["rows"]))[:EACH]
     chosen = [*of_each, *(row for row in by_gravity if row not in of_each)][:TABLE_ROWS]
     taken = [row for row in by_gravity if row in chosen]
     for line, row in zip(lines, taken, strict=True):
@@ -88,10 +86,24 @@ def test_gravity_is_that_of_the_rule(found: list[dict[str, Any]]) -> None:
     assert order == sorted(order)
 
 
+UNKNOWN = [
+    {"rule": "STOCK_UNKNOWN", "severity": "HIGH", "market": "DE", "sku": f"S{n:03}", "file": None, "rows": 1, "units": Decimal(n)}
+    for n in range(300)
+]
+MISSING = {"rule": "MISSING_FILE", "severity": "MEDIUM", "market": "DE", "sku": None, "file": None, "rows": 1, "units": None}
+
+
 def test_a_long_table_has_lines_of_every_rule() -> None:
     """The one line of a missing file is not cut off by the many that follow from it."""
-    unknown = [{"rule": "STOCK_UNKNOWN", "severity": "HIGH", "market": "DE", "sku": f"S{n:03}", "file": None} for n in range(300)]
-    missing = {"rule": "MISSING_FILE", "severity": "MEDIUM", "market": "DE", "sku": None, "file": None}
-    taken = sorted([*unknown, missing], key=of_every_rule())[: EACH + 30]
-    assert missing in taken
-    assert [line for line in taken if line is not missing] == unknown[: EACH + 29]
+    taken = of_every_rule([*UNKNOWN, MISSING], EACH + 30)
+    assert taken[-1] is MISSING
+    assert len(taken) == EACH + 30
+
+
+def test_of_many_lines_a_table_has_those_of_most_units_first() -> None:
+    """A stock that is not known where nothing was needed says least."""
+    taken = of_every_rule([*UNKNOWN, MISSING], EACH + 1)
+    assert taken == [*UNKNOWN[-EACH:], MISSING]
+    assert of_every_rule(UNKNOWN, EACH + 2) == [*UNKNOWN[:2], *UNKNOWN[-EACH:]]
+    (line,) = counts([each | {"message": f"{each['units']} units are withheld"} for each in UNKNOWN])
+    assert line["example"] == "299 units are withheld"

@@ -1,6 +1,7 @@
 """`procurement run`: what a person sees of a day, and what happens when it cannot be run."""
 
 import datetime as dt
+import re
 import shlex
 import signal
 import subprocess
@@ -22,6 +23,9 @@ def test_a_first_run_simulates_says_so_and_ends_with_the_results(ran_day: RanDay
     assert "What is wrong with them, on purpose:" in err
     assert f"Running {DAY}" in err
     assert "Warning" not in err
+    (last_step,) = re.findall(r"at +([\d.]+) s  published_day\n", err)
+    (took,) = re.findall(r"\nThe run was done in ([\d.]+) s\.", out)
+    assert float(took) >= float(last_step)  # one clock
     assert out.startswith(f"Supplier orders of {DAY}, the 10 of most units of ")
     assert "\nTotals" in out
     assert f"\nExceptions of {DAY}" in out

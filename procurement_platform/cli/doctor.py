@@ -13,6 +13,8 @@ import typer
 from procurement_platform.cli.options import FormatOption
 
 if TYPE_CHECKING:
+    import psycopg
+
     from procurement_platform.settings import Settings
 
 State = Literal["ok", "look", "wrong"]
@@ -20,6 +22,7 @@ COLUMNS = ("what", "state", "found", "mend")
 PACKAGES = ("dagster", "dagster-webserver", "duckdb", "polars", "pyarrow", "pyiceberg", "sqlglot", "fastavro", "psycopg")
 FREE_GIB = 2.0
 OLDEST_POSTGRES = 15
+NAMED = 5  # offers
 REFERENCE = 4  # tables without which nothing can be ordered
 GIB = 1024**3
 
@@ -159,7 +162,7 @@ def database(settings: "Settings") -> Iterator[Finding]:
                 f"{own}, PostgreSQL {connection.info.parameter_status('server_version')}, schema {HEAD}",
                 "" if fits else f"use PostgreSQL {OLDEST_POSTGRES} or later",
             )
-            yield _reference([str(name) for (name,) in connection.execute(_EMPTY_TABLES).fetchall()])
+            yield _reference([str(name) for (name,) in connection.execute(_EMPTY_TABLES).fetchall()], _never_used(connection))
     except ProcurementError as problem:
         mend = (
             "do as it says"
@@ -191,7 +194,27 @@ UNION ALL SELECT 'supplier_products' WHERE NOT EXISTS (SELECT FROM reference.sup
 """
 
 
-def _reference(empty: list[str]) -> Finding:
+def _never_used(connection: "psycopg.Connection") -> list[str]:
+    """Supplier and SKU of each offer that no order can use."""
+    import polars as pl
+
+    from procurement_platform.procurement.reference.snapshot import read_table
+    from procurement_platform.procurement.reference.tables import SUPPLIER_PRODUCTS
+    from procurement_platform.procurement.reference.unusable import unusable_offers
+
+    found = unusable_offers(pl.DataFrame(read_table(connection, SUPPLIER_PRODUCTS)))
+    return [f"{supplier} {sku}" for supplier, sku in found.select("supplier_id", "sku").iter_rows()]
+
+
+def _reference(empty: list[str], never_used: list[str]) -> Finding:
+    if not empty and never_used:
+        more = f" and {len(never_used) - NAMED:,} more" if len(never_used) > NAMED else ""
+        return Finding(
+            "reference",
+            "look",
+            f"offers that no order can use: {', '.join(never_used[:NAMED])}{more}",
+            "in supplier_products raise their max_order_quantity, or lower moq, min_quantity or pack_size: procurement reference load DIR",
+        )
     if not empty:
         return Finding("reference", "ok", "markets, products, suppliers and what they sell are there")
     if len(empty) == REFERENCE:

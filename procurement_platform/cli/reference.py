@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 COLUMNS = ("table", "before", "after", "added", "changed", "removed")
+TOLD = 5  # offers that no order can use
 
 app = typer.Typer(
     help="Load and export the reference tables: markets, products, suppliers, what they sell, planning parameters.", no_args_is_help=True
@@ -23,7 +24,8 @@ def load(
 
     Each file replaces its table whole: a row that the file does not have is removed. A table without a file stays as it is. Columns that
     a file leaves out, and empty cells, take their default (docs/reference.md has every column). How many rows of each table were
-    added, changed and removed is printed (rows are told apart by their keys), and the keys of the first few that were removed.
+    added, changed and removed is printed (rows are told apart by their keys), and the keys of the first few that were removed. Offers
+    whose least order is above their max_order_quantity are taken and named: no order can use them.
 
     Days that were run keep the reference of their first run; `procurement run DATE --refresh-reference` takes this one.
     """
@@ -38,6 +40,10 @@ def load(
         if change.removed:
             more = f" and {change.removed - len(change.gone):,} more" if change.removed > len(change.gone) else ""
             say(f"removed from {name}: {', '.join(change.gone)}{more}", "yellow")
+    for warning in report.warnings[:TOLD]:
+        say(warning, "yellow")
+    if len(report.warnings) > TOLD:
+        say(f"… and {len(report.warnings) - TOLD:,} more offers that are never used", "yellow")
     if report.kept:
         say(f"no file, left as they were: {', '.join(report.kept)}")
     if any(change.before and (change.added or change.changed or change.removed) for change in report.changes.values()):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import Procurement
+from procurement_platform_tests.cli.test_doctor import finding
 
 TABLES = ["markets", "products", "suppliers", "supplier_products", "planning_parameters"]
 
@@ -103,3 +104,25 @@ def test_the_first_rows_that_a_load_removes_are_named(procurement: Procurement, 
     assert told.startswith("removed from planning_parameters: ")
     assert told.endswith(" and 2 more")
     assert lines[0].split(",")[0] in told
+
+
+def test_offers_that_no_order_can_use_are_taken_and_named(procurement: Procurement, home: Settings, tmp_path: Path) -> None:
+    procurement("reference", "export", tmp_path)
+    assert finding(procurement("doctor", "--format", "json"), "reference")["state"] == "ok"
+    offers = tmp_path / "supplier_products.csv"
+    header, *lines = offers.read_text().splitlines()
+    names = header.split(",")
+    never = [dict(zip(names, line.split(","), strict=True)) | {"moq": "24", "max_order_quantity": "5"} for line in lines[:7]]
+    offers.write_text("\n".join([header, *(",".join(each.values()) for each in never), *lines[7:]]) + "\n")
+    done = procurement("reference", "load", tmp_path)
+    assert done.code == 0, done.err
+    *told, more, pinned = done.err.splitlines()
+    assert [line.partition(": ")[0] for line in told] == [f"supplier_products.csv row {n}, max_order_quantity '5'" for n in range(1, 6)]
+    assert all("; raise it, or lower those" in line for line in told)
+    assert more == "… and 2 more offers that are never used"
+    assert pinned.startswith("Days that were run")
+    looked = finding(procurement("doctor", "--format", "json"), "reference")
+    assert looked["state"] == "look"
+    assert looked["found"].startswith(f"offers that no order can use: {never[0]['supplier_id']} {never[0]['sku']}, ")
+    assert looked["found"].endswith(" and 2 more")
+    assert "max_order_quantity" in looked["mend"]

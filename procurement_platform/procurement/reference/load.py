@@ -10,9 +10,9 @@ from psycopg import sql
 
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import ReferenceError_
-from procurement_platform.procurement.reference import snapshot
+from procurement_platform.procurement.reference import snapshot, unusable
 from procurement_platform.procurement.reference.read import BAD, ROW, Problem, TableFile, overlapping, read_table
-from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, ForeignKey, ReferenceTable
+from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, SUPPLIER_PRODUCTS, ForeignKey, ReferenceTable
 
 TOLD_GONE = 5  # rows that were removed, in a report
 
@@ -34,11 +34,15 @@ class Change:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded: each table given and its change, the tables that had no file, and the files that are no table's."""
+    """What was loaded: each table given and its change, the tables that had no file, and the files that are no table's.
+
+    `warnings`: a line for each offer that was loaded and that no order can use.
+    """
 
     changes: Mapping[str, Change]
     kept: tuple[str, ...] = ()
     unknown_files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def load_reference(database: Database, folder: Path) -> LoadReport:
@@ -91,7 +95,9 @@ def _load(connection: psycopg.Connection, folder: Path) -> LoadReport:
         )
     changes = {name: _change(connection, file) for name, file in files.items()}
     _replace(connection, files)
-    return LoadReport(changes, tuple(name for name in BY_NAME if name not in files), unknown)
+    offers = files.get(SUPPLIER_PRODUCTS.name)
+    warnings = tuple(str(problem) for problem in unusable.told(offers)) if offers else ()
+    return LoadReport(changes, tuple(name for name in BY_NAME if name not in files), unknown, warnings)
 
 
 def _change(connection: psycopg.Connection, file: TableFile) -> Change:

@@ -238,7 +238,9 @@ SUPPLIER_PRODUCTS = ReferenceTable(
         _quantity("pack_size", "Units in a pack: what is ordered is a multiple of it.", "6", "1", above=True),
         _quantity(
             "max_order_quantity",
-            "The most units of an order. Empty: no limit. A supplier whose order would be above it is passed over; orders are never split.",
+            "The most units of an order. Empty: no limit. A supplier whose order would be above it is passed over; orders are never split. "
+            "An offer whose least order (moq, min_quantity, in whole packs) is above it is never used: `procurement reference load` and "
+            "`doctor` name it.",
             "6000",
             None,
             above=True,

@@ -126,8 +126,9 @@ STOCK = """## What a stock file says, and what it leaves out
 | `zero` | an accepted file leaves the SKU out, or the market sends no stock files (`sends_stock`) | no stock |
 | `unknown` | the file is missing or rejected, or a row of the SKU is in quarantine | nothing is ordered for it (STOCK_UNKNOWN) |
 
-A row with more reserved than available counts 0 (STOCK_LOGIC). A quarantined row puts its SKU into the plan as an accepted one does:
-a safety stock is withheld (or ordered) and told. A quarantined row that does not tell its SKU makes every SKU unknown that no
-accepted row counts. A market whose `when_missing` is `compute` is planned as if unknown stock were none.
+A row with more reserved than available counts 0 (STOCK_LOGIC). A quarantined stock row puts its SKU into the plan as an accepted one
+does: a safety stock is withheld (or ordered) and told. One that does not tell its SKU makes every SKU unknown that no accepted row
+counts. A quarantined orders row puts nothing into the plan: its units are in no demand, and its SKU is planned only where another
+row, or planning parameters of the market, name it. A market whose `when_missing` is `compute` is planned as if unknown stock were none.
 
 `counted_at` is kept with the row and read by nobody: a stock file counts for the day it is sent for, whenever it was counted."""

@@ -196,6 +196,17 @@ def test_a_sku_whose_only_stock_row_is_quarantined_is_planned_without_an_order_t
     assert shop.orders() == {"A": ("S1", Decimal(12)), "B": ("S1", Decimal(5))}
 
 
+def test_an_orders_row_in_quarantine_puts_its_sku_into_no_plan(shop: Shop) -> None:
+    shop.load({"planning_parameters": "sku,market,safety_stock\nA,,2\nB,,5\n"})
+    shop.put("orders", "DE", [order("1", "A", -1), order("2", "B", -1), order("3", "C", 1)])
+    shop.put("stock", "DE", [count("B", 1)])
+    shop.run()
+    assert {pair: (row["gross_demand"], row["net_demand"]) for pair, row in shop.demand().items()} == {
+        ("DE", "B"): (0, Decimal(4)),  # its stock names it
+        ("DE", "C"): (1, Decimal(1)),
+    }
+
+
 def test_an_order_accepted_on_an_earlier_day_does_not_count_again(shop: Shop) -> None:
     shop.put("orders", "DE", [order("1", "B", 7), order("2", "B", 5)])
     shop.all_counted()

@@ -8,11 +8,12 @@ if TYPE_CHECKING:
 
 
 def say_if_behind(platform: "Platform", run_date: dt.date, *, crash: bool = True) -> None:
-    """One line where the day's files changed since it was published, and (`crash`) one where its last run failed or was killed."""
-    from procurement_platform.cli.output import say
+    """One line each where the day's files changed since it was published, a table was rolled back, and (`crash`) its last run crashed."""
+    from procurement_platform.cli.output import cell, say
     from procurement_platform.procurement import service
     from procurement_platform.procurement.publication import DOMAIN, shows
     from procurement_platform.procurement.stale import stale_day
+    from procurement_platform.procurement.versions import rolled_back
     from procurement_platform.quality.crashes import RunLog
 
     if crash:
@@ -21,6 +22,10 @@ def say_if_behind(platform: "Platform", run_date: dt.date, *, crash: bool = True
         if failed is not None:
             what = "what it published shows" if shows(platform.days.get(DOMAIN, run_date), failed) else "this is the day as it was before"
             say(f"the last run of {run_date} did not succeed, {what}: procurement exceptions {run_date}", "yellow")
+    for run in rolled_back(platform, run_date):
+        at = f" at {cell(run.committed_at)}" if run.committed_at else ""
+        said = f"{run.table} {run_date} was rolled back to run {run.run_id}{at}. This is the day as it is published, which that left alone"
+        say(f"{said}: procurement run {run_date} makes its tables anew", "yellow")
     stale = stale_day(platform, run_date, dt.datetime.now(dt.UTC))
     if stale is not None:
         say(f"{run_date} was published before what it is made of changed ({stale.why}): procurement run {run_date}", "yellow")

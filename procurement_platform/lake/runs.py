@@ -23,9 +23,10 @@ class TableRun:
     content_hash: str | None
     inputs: Mapping[str, object]
     committed_at: dt.datetime | None
+    staged_at: dt.datetime
 
 
-_COLUMNS = "table_name, run_date, run_id, folder, state, rows, content_hash, inputs, committed_at"
+_COLUMNS = "table_name, run_date, run_id, folder, state, rows, content_hash, inputs, committed_at, staged_at"
 
 
 class RunRegistry:
@@ -110,4 +111,4 @@ class RunRegistry:
         )
         with self._database.transaction() as connection:
             rows = connection.execute(query, values).fetchall()
-        return [TableRun(r[0], r[1], r[2], tuple(r[3].split("\n")), r[4], r[5], r[6], r[7] or {}, r[8]) for r in rows]
+        return [TableRun(r[0], r[1], r[2], tuple(r[3].split("\n")), r[4], r[5], r[6], r[7] or {}, r[8], r[9]) for r in rows]

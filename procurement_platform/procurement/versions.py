@@ -95,6 +95,17 @@ def roll_back(platform: Platform, table: Table, run_date: dt.date, run_id: str) 
         lock.release()
 
 
+def rolled_back(platform: Platform, run_date: dt.date) -> Iterator[TableRun]:
+    """The runs that tables of a published day were taken back to since: older than what is published, and with other rows."""
+    day = platform.days.get(DOMAIN, run_date)
+    if day is None:
+        return
+    for run in platform.registry.committed(run_date, day.tables).values():
+        published = platform.registry.get(run.table, run_date, day.tables[run.table])
+        if published is not None and run.staged_at < published.staged_at and run.content_hash != published.content_hash:
+            yield run
+
+
 def _current(platform: Platform, table: Table, runs: Sequence[TableRun], first: dt.date, last: dt.date) -> list[TableRun]:
     """The run of each date whose files the table names; where it names none: the one that left the date empty."""
     named = {platform.lake.relative(path).rpartition("/")[0] for path in platform.catalog.named(table, first, last)}

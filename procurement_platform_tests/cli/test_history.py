@@ -1,6 +1,7 @@
 """`procurement history` and `procurement rollback`: each run of a table, and going back to one for one date alone."""
 
 import datetime as dt
+import re
 import signal
 import subprocess
 import sys
@@ -67,13 +68,22 @@ def test_a_date_goes_back_to_an_earlier_run_alone(procurement: Procurement, twic
         (first["run_id"], "current"),
         (newest["run_id"], "earlier"),
     ]
+    told = (
+        rf"net_demand {DAY} was rolled back to run {first['run_id']} at 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. "
+        rf"This is the day as it is published, which that left alone: procurement run {DAY} makes its tables anew\n"
+    )
+    for reader in ("orders", "demand", "exceptions"):
+        assert re.fullmatch(told, procurement(reader, DAY, "--format", "json").err)
+    assert "rolled back" not in procurement("orders", NEXT).err
     assert procurement("orders", DAY, "--format", "json").json == orders  # buyers see what was published
 
     assert procurement("rollback", "net_demand", "--date", DAY, "--to", str(newest["run_id"])).code == 0
     assert rows_of(twice, DAY) == after
+    assert procurement("demand", DAY, "--format", "json").err == ""
     assert procurement("rollback", "net_demand", "--date", DAY, "--to", str(first["run_id"])).code == 0
     assert procurement("run", DAY).code == 0  # makes it anew from the day's files
     assert rows_of(twice, DAY) == after
+    assert procurement("demand", DAY, "--format", "json").err == ""
 
 
 KILLED_BEFORE_IT_IS_RECORDED = """

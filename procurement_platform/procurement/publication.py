@@ -12,6 +12,7 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import InputGone, ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
+from procurement_platform.lake.files import pieces_of
 from procurement_platform.lake.parquet import read_batches, read_rows
 from procurement_platform.lake.retention import remove_old_runs
 from procurement_platform.lake.runs import TableRun
@@ -21,7 +22,7 @@ from procurement_platform.procurement.derive import current
 from procurement_platform.procurement.frames import check_supplier_orders, checked_exceptions
 from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import Crash, RunLog
-from procurement_platform.quality.report import report_csv, with_crash
+from procurement_platform.quality.report import has_crash, report_csv, with_crash
 from procurement_platform.quality.violations import VIOLATIONS
 
 DOMAIN = "procurement"
@@ -117,6 +118,21 @@ def show_crash(platform: Platform, run_date: dt.date) -> bool:
     else:
         platform.lake.remove(stable)
     return crash is not None
+
+
+def report_agrees(platform: Platform, run_date: dt.date) -> bool:
+    """Whether a day's stable report says how its last run ended; it does not where whoever recorded that was killed before `show_crash`."""
+    crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
+    day = platform.days.get(DOMAIN, run_date)
+    stable = f"{exceptions_folder(run_date)}/exceptions.csv"
+    there = platform.lake.exists(stable)
+    if crash is None:
+        published = next((file.bytes for file in day.manifest if file.stable == stable), None) if day else None
+        return (platform.lake.size(stable) if there else None) == published
+    if not there:
+        return False
+    with platform.lake.open(stable) as report:
+        return has_crash(pieces_of(report), crash, showing=shows(day, crash))
 
 
 def shows(day: PublishedDay | None, crash: Crash) -> bool:

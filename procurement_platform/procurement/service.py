@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from heapq import merge
@@ -13,7 +14,7 @@ from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.parquet import read_rows
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, show_crash, shows
+from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, report_agrees, show_crash, shows
 from procurement_platform.procurement.reference.tables import MARKETS, SUPPLIERS
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
@@ -186,24 +187,35 @@ def crashes(platform: Platform, run_date: dt.date | None = None) -> list[Crash]:
 def notice_killed(platform: Platform, run_date: dt.date | None = None) -> list[tuple[dt.date, str]]:
     """Records runs (of a day, or of all days) that say they run while nobody holds their day's lock: they were killed.
 
-    Returns the run dates and ids of those it found. Their days' reports say so from then on.
+    Returns the run dates and ids of those it found. Their days' reports say so from then on. Of a day that is asked for, the report is
+    brought up to how its last run ended also where whoever recorded that was killed in turn.
     """
+    log, found = RunLog(platform.database, DOMAIN), []
+    for day, run_id in log.running(run_date):
+        with _free(platform, day) as free:
+            if free and log.killed(day, run_id):
+                found.append((day, run_id))
+                show_crash(platform, day)
+    if run_date is not None and not report_agrees(platform, run_date):
+        with _free(platform, run_date) as free:
+            if free:
+                show_crash(platform, run_date)
+    return found
+
+
+@contextmanager
+def _free(platform: Platform, run_date: dt.date) -> Iterator[bool]:
+    """Whether nobody held the day; then it is held for as long as the block lasts."""
     from procurement_platform.database.locks import DayLock
     from procurement_platform.errors import DayBusy
 
-    log, found = RunLog(platform.database, DOMAIN), []
-    for day, run_id in log.running(run_date):
-        try:
-            lock = DayLock.acquire(platform.database, DOMAIN, day, "procurement: looking for killed runs")
-        except DayBusy:
-            continue
-        try:
-            if log.killed(day, run_id):
-                found.append((day, run_id))
-                show_crash(platform, day)
-        finally:
-            lock.release()
-    return found
+    try:
+        lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: looking for killed runs")
+    except DayBusy:
+        yield False
+        return
+    with lock:
+        yield True
 
 
 def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:

@@ -51,8 +51,7 @@ def with_crash(report: Iterable[bytes], crash: Crash, *, showing: bool) -> Itera
 
     Lines are in the order of all columns, as the report's own are.
     """
-    row = crash_row(crash, showing=showing)
-    added = [cell(row[column]) for column in COLUMNS]
+    added = _crash_line(crash, showing=showing)
     lines = csv.reader(_lines(report))
     yield csv_rows([next(lines, COLUMNS)])
     standing = False
@@ -65,6 +64,16 @@ def with_crash(report: Iterable[bytes], crash: Crash, *, showing: bool) -> Itera
         yield csv_rows(kept)
     if not standing:
         yield csv_rows([added])
+
+
+def has_crash(report: Iterable[bytes], crash: Crash, *, showing: bool) -> bool:
+    """Whether a report that comes in pieces has the crash's line."""
+    return _crash_line(crash, showing=showing) in csv.reader(_lines(report))
+
+
+def _crash_line(crash: Crash, *, showing: bool) -> list[str]:
+    row = crash_row(crash, showing=showing)
+    return [cell(row[column]) for column in COLUMNS]
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.procurement import service
+from procurement_platform.procurement.publication import DOMAIN
+from procurement_platform.quality.crashes import RunLog
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 
 KILLS = int(os.environ.get("PROCUREMENT_TEST_KILLS", "8"))
@@ -192,6 +194,55 @@ def test_a_run_killed_while_the_stable_files_are_switched_shows_one_day_and_what
         assert str(crash["message"]) in day.shop.report()
         assert day.shop.csvs() == day.stable[state][0]
     assert found == {True, False}
+
+
+KILLED_IN = """
+import os, signal, sys
+from procurement_platform.procurement import planning, publication
+
+def kill(*given, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def break_it(*given, **named):
+    raise OSError("no room")
+
+setattr(publication, sys.argv.pop(1), kill)
+planning.make_net_demand = break_it
+from procurement_platform.cli import main
+main()
+"""
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("command", ["exceptions", "run"])
+def test_what_whoever_recorded_a_crash_left_of_the_report_when_it_was_killed_is_finished_by_who_reads(day: Day, command: str) -> None:
+    shop = day.shop
+    for within in ("show_crash", "_switch", "with_crash"):
+        if command == "exceptions":
+            dead = shop.day()
+            dead.begin()
+            assert dead._lock is not None
+            dead._lock.release()
+        child = [sys.executable, "-c", KILLED_IN, within, command, str(DAY)]
+        assert subprocess.run(child, capture_output=True, check=False).returncode == -signal.SIGKILL
+        assert RunLog(shop.platform.database, DOMAIN).standing_crash(DAY) is not None, "it was recorded"
+        assert "PIPELINE_CRASH" not in shop.report()
+        [crash] = [row for row in service.exceptions(shop.platform, DAY) if row["rule"] == "PIPELINE_CRASH"]
+        assert shop.report().count(str(crash["message"])) == 1
+        shop.run()
+        assert day.settled() == day.stable["before"]
+
+
+def test_a_crash_that_is_over_leaves_the_report_also_where_the_run_that_ended_it_was_killed_right_then(day: Day) -> None:
+    shop, log = day.shop, RunLog(day.shop.platform.database, DOMAIN)
+    log.fail(DAY, "failed", "net_demand", "no room")
+    service.exceptions(shop.platform, DAY)
+    assert list(service.exceptions(shop.platform, DAY))
+    assert "PIPELINE_CRASH" in shop.report()
+    log.begin(DAY, "of some assets", "test")
+    log.succeed(DAY, "of some assets")
+    assert list(service.exceptions(shop.platform, DAY))
+    assert day.settled() == day.stable["before"]
 
 
 def test_settled_files_are_mended_by_the_next_run_after_a_kill_while_they_are_written(day: Day) -> None:

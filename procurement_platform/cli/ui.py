@@ -109,6 +109,7 @@ def answers(host: str, port: int) -> bool:
 
 def _check_address(host: str, port: int) -> None:
     """Raises ConfigurationError where the address cannot be listened on, and says which of the reasons it is."""
+    from procurement_platform.cli.listener import listener
     from procurement_platform.errors import ConfigurationError
 
     try:
@@ -119,7 +120,10 @@ def _check_address(host: str, port: int) -> None:
         if isinstance(problem, socket.gaierror) or problem.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             reason = f"{host} is no address of this machine: leave --host out, or give one of its own (0.0.0.0: all of them)"
         elif problem.errno == errno.EADDRINUSE:
-            reason = f"{host}:{port} cannot be listened on, something else does: procurement ui --port {port + 1 if port < 65535 else 3000}"  # noqa: PLR2004
+            other = f"procurement ui --port {port + 1 if port < 65535 else 3000}"  # noqa: PLR2004
+            found = listener(port)
+            held = f"process {found[0]} does ({found[1]}): end it (kill {found[0]}), or" if found else "something else does:"
+            reason = f"{host}:{port} cannot be listened on, {held} {other}"
         else:
             reason = f"{host}:{port} cannot be listened on ({problem.strerror}): choose another --port of 1024 or more"
         raise ConfigurationError(reason) from None

@@ -28,7 +28,32 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_port_that_is_taken_is_one_line(procurement: Procurement, home: Settings, taken: int) -> None:
+LISTENER = """
+import socket, sys
+with socket.create_server((sys.argv[1], int(sys.argv[2])), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET):
+    print("listens", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken_is_one_line_that_names_the_process(
+    procurement: Procurement, home: Settings, free_port: int, host: str
+) -> None:
+    command = [sys.executable, "-c", LISTENER, host, str(free_port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"listens\n"
+        told = procurement("ui", "--host", host, "--port", free_port).error
+        holder.kill()
+    assert told.startswith(f"{host}:{free_port} cannot be listened on, process {holder.pid} does ({sys.executable} -c import socket, sys ")
+    assert told.endswith(f"): end it (kill {holder.pid}), or procurement ui --port {free_port + 1}")
+
+
+def test_a_port_whose_holder_cannot_be_seen_is_one_line(
+    procurement: Procurement, home: Settings, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("procurement_platform.cli.listener.listener", lambda _: None)  # it is another user's
     assert procurement("ui", "--port", taken).error == (
         f"127.0.0.1:{taken} cannot be listened on, something else does: procurement ui --port {taken + 1}"
     )

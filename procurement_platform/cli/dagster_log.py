@@ -7,6 +7,7 @@ from pathlib import Path
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVEL = re.compile(r" - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - ")
 _PLAIN = re.compile(r"Traceback \(|(?:^|[\s.])\w*(?:Error|Exception|Warning): ")  # a process that dies, or warns, without Dagster's logging
+_NO_NEWS = "(dagster.yaml) in the current folder"  # the checkout's: every home has a copy of it, and that is the one that counts
 _SHOWN = ("WARNING", "ERROR", "CRITICAL")
 
 
@@ -31,7 +32,7 @@ class DagsterLog:
         for line in data[:whole].decode(errors="replace").splitlines():
             text = _COLOUR.sub("", line)
             if level := _LEVEL.search(text):
-                self._shown = level[1] in _SHOWN
+                self._shown = level[1] in _SHOWN and _NO_NEWS not in text
             elif _PLAIN.search(text):
                 self._shown = True
             if self._shown:

@@ -36,6 +36,11 @@ def test_warnings_and_errors_are_shown_whole_and_without_colours(log: DagsterLog
     assert list(log.news()) == []
 
 
+def test_that_the_checkout_has_the_instances_settings_too_is_no_news(log: DagsterLog) -> None:
+    write(log, line("WARNING", "Found a dagster instance configuration value (dagster.yaml) in the current folder, but your …"))
+    assert list(log.news()) == []
+
+
 @pytest.mark.parametrize(
     "text", ["Traceback (most recent call last):", "x.py:1: DeprecationWarning: old", "procurement_platform.errors.ConfigurationError: no"]
 )

@@ -10,6 +10,7 @@ from procurement_platform.procurement.reference.pins import version_path
 from procurement_platform.procurement.reference.tables import ReferenceTable
 
 CLOSEST = 3  # codes that a message offers
+LIKE = 0.5  # from 0, nothing in common, to 1, the same
 
 
 def rows_of(platform: Platform, day: PublishedDay, table: ReferenceTable) -> list[dict[str, object]]:
@@ -30,13 +31,14 @@ def check_known(platform: Platform, day: PublishedDay, table: ReferenceTable, co
     """Holds a supplier's or market's code to those that a published day knows.
 
     Raises:
-        ProcurementError: it is none of them; the line names the closest.
+        ProcurementError: it is none of them; the line names the closest, or a few where none is close.
     """
     key = table.key[0]
     known = [str(row[key]) for row in rows_of(platform, day, table)]
     if code in known:
         return
     plain = {each.lower(): each for each in known}
-    near = [plain[each] for each in get_close_matches(code.lower(), plain, CLOSEST, 0.0)]
-    offer = f"the closest are {', '.join(near)}" if near else f"there are no {table.name}"
+    near = [plain[each] for each in get_close_matches(code.lower(), plain, CLOSEST, LIKE)]
+    few = f"{', '.join(known[:CLOSEST])}{' …' if len(known) > CLOSEST else ''}" or "none"
+    offer = f"the closest are {', '.join(near)}" if near else f"there are {few}"
     raise ProcurementError(f"{code} is no {table.name.removesuffix('s')} in the reference that {day.run_date} was run with; {offer}")

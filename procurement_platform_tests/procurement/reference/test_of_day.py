@@ -35,8 +35,10 @@ def test_a_code_that_came_later_is_not_known(shop: Shop, asked: PublishedDay) ->
     check_known(shop.platform, asked, SUPPLIERS, "S1")
     with pytest.raises(ProcurementError, match=rf"^T1 is no supplier in the reference that {DAY} was run with; the closest are S1$"):
         check_known(shop.platform, asked, SUPPLIERS, "T1")
-    with pytest.raises(ProcurementError, match=r"^de is no market .*; the closest are DE, "):
+    with pytest.raises(ProcurementError, match=r"^de is no market .*; the closest are DE$"):
         check_known(shop.platform, asked, MARKETS, "de")
+    with pytest.raises(ProcurementError, match=r"^XX is no market .*; there are DE, GB, JP$"):
+        check_known(shop.platform, asked, MARKETS, "XX")
 
 
 def test_orders_below_the_minimum_are_told_as_the_day_had_it_and_stay_as_they_are(shop: Shop, asked: PublishedDay) -> None:

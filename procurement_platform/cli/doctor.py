@@ -139,7 +139,7 @@ def lake(settings: "Settings") -> Iterator[Finding]:
         yield Finding("lake", "wrong", f"{settings.lake_url}: {problem}", "correct PROCUREMENT_LAKE")
         return
     days = {day for feed in ("orders", "stock") for day in found.folders(f"inbox/{feed}")} if there else set()
-    inbox = f"{len(days):,} days in the inbox" if days else "nothing in the inbox"
+    inbox = f"{len(days):,} {'day' if len(days) == 1 else 'days'} in the inbox" if days else "nothing in the inbox"
     mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
     yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
 

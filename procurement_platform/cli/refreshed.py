@@ -14,7 +14,7 @@ def say_if_refreshed(platform: "Platform", run_date: dt.date) -> None:
 
     tables = refreshed(platform, run_date)
     if tables:
-        say(f"Refreshed since the day's first run: {', '.join(tables)}")
+        say(f"Reference tables refreshed since the day's first run: {', '.join(tables)}")
 
 
 def say_if_reference_is_newer(platform: "Platform", run_date: dt.date) -> None:
@@ -25,6 +25,6 @@ def say_if_reference_is_newer(platform: "Platform", run_date: dt.date) -> None:
     tables = newer(platform, run_date)
     if tables:
         say(
-            f"Loaded since, and not part of this run: {', '.join(tables)}. procurement run {run_date} --refresh-reference takes "
-            f"{'it' if len(tables) == 1 else 'them'}"
+            f"Reference tables changed since, and not used by this run: {', '.join(tables)}. "
+            f"procurement run {run_date} --refresh-reference takes them"
         )

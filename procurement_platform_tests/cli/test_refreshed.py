@@ -9,7 +9,7 @@ from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import DAY, Procurement
 from procurement_platform_tests.procurement.shop import Shop, order
 
-SAID = "Refreshed since the day's first run: supplier_products\n"
+SAID = "Reference tables refreshed since the day's first run: supplier_products\n"
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def test_exceptions_say_so_in_the_table_alone_and_only_once_it_was_asked_for(pub
 
 
 def test_a_run_names_tables_that_are_newer_than_the_days_and_what_takes_them(published: Shop, procurement: Procurement) -> None:
-    newer = f"Loaded since, and not part of this run: supplier_products. procurement run {DAY} --refresh-reference takes it"
+    newer = (
+        f"Reference tables changed since, and not used by this run: supplier_products. procurement run {DAY} --refresh-reference takes them"
+    )
     done = procurement("run", DAY)
     assert done.code == 0, done.err
     assert newer in done.err.splitlines()

@@ -3,7 +3,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +21,7 @@ from procurement_platform.texts import shorten
 Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 _COPY = " TO $target__ (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+_LITTLE_BYTES = 4 * 1024 * 1024  # of Parquet: some hundred thousand lines
 
 
 @contextmanager
@@ -36,7 +37,7 @@ class DuckDBEngine:
     Args:
         connect: opens the connection; `DuckDBResource(database=":memory:").get_connection` fits.
         memory_mib: what DuckDB may hold in memory, in MiB; beyond it, it spills to disk.
-        threads: DuckDB's threads.
+        threads: DuckDB's threads, for queries that read more than a little.
         temporary: the folder under which the engine makes its private one; none given: the system's.
         folders: the folders (paths or URL prefixes) that queries may read and write; none given: all.
     """
@@ -56,6 +57,7 @@ class DuckDBEngine:
         self._private = Path()
         self._empty: dict[tuple[tuple[str, str], ...], str] = {}
         self._protocols: set[str] = set()
+        self._working = threads
 
     def write(
         self, query: Query, relations: Mapping[str, Relation], target: str, table_columns: Mapping[str, str], params: Mapping[str, Scalar]
@@ -67,6 +69,7 @@ class DuckDBEngine:
         with self._explained(query):
             # An ORDER BY's order is always kept; the order of what is read costs memory, so it is kept only where nothing else fixes one.
             self._connection.execute("SET preserve_insertion_order = $keep", {"keep": not compiled.ordered})
+            self._suit_threads(relations)
             try:
                 copied = self._connection.execute("COPY (" + compiled.sql + ")" + _COPY, {**bound, "target__": path}).fetchall()
                 _check_columns(query.name, self._connection, path, table_columns)
@@ -84,6 +87,7 @@ class DuckDBEngine:
         compiled, bound = self._bind(query, relations, params)
         with self._explained(query):
             self._connection.execute("SET preserve_insertion_order = true")
+            self._suit_threads(relations)
             return self._connection.execute(compiled.sql, bound).to_arrow_table()
 
     def close(self) -> None:
@@ -105,6 +109,7 @@ class DuckDBEngine:
         connection = self._closing.enter_context(self._connect())
         connection.execute("SET memory_limit = $limit", {"limit": f"{self._memory_mib}MiB"})
         connection.execute("SET threads = $threads", {"threads": self._threads})
+        self._working = self._threads
         connection.execute("SET temp_directory = $folder", {"folder": str(self._private)})
         connection.execute("SET autoinstall_known_extensions = false")
         connection.execute("SET autoload_known_extensions = false")
@@ -132,6 +137,14 @@ class DuckDBEngine:
             relation = relations[name]
             bound[parameter] = [self._path(file) for file in relation.files] or [self._empty_file(relation.columns)]
         return compiled, bound
+
+    def _suit_threads(self, relations: Mapping[str, Relation]) -> None:
+        """One thread where there is little to read: to share that out takes longer than to do it."""
+        little = sum(_size(file) for relation in relations.values() for file in relation.files) <= _LITTLE_BYTES
+        threads = 1 if little else self._threads
+        if threads != self._working:
+            self._connection.execute("SET threads = $threads", {"threads": threads})
+            self._working = threads
 
     def _path(self, file: str, connection: duckdb.DuckDBPyConnection | None = None) -> str:
         """The file as DuckDB opens it. Other file systems than the local one are lent to it by fsspec."""
@@ -179,6 +192,15 @@ class DuckDBEngine:
             raise ProcurementError(f"{query.name}: {_first_line(problem)}") from problem
         except duckdb.Error as problem:
             raise ProcurementError(f"{query.name}: {_first_line(problem)}") from problem
+
+
+def _size(file: str) -> int:
+    """A local file's bytes; of another file system's nobody is asked: it counts as much. One that is gone is the query's to tell."""
+    if "://" in file:
+        return _LITTLE_BYTES + 1
+    with suppress(OSError):
+        return Path(file).stat().st_size
+    return 0
 
 
 def _check_columns(name: str, connection: duckdb.DuckDBPyConnection, path: str, declared: Mapping[str, str]) -> None:

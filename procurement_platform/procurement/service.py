@@ -1,11 +1,14 @@
 """What the command line, sensors and tests ask of the domain: run a day, and read what is published. No printing here."""
 
 import datetime as dt
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from heapq import merge
+from importlib import import_module
 from operator import itemgetter
 
 from procurement_platform.errors import ConfigurationError, ProcurementError
@@ -60,9 +63,21 @@ def run_day(
     """
     check_run_date(settings, run_date)
     platform_for(settings).decoders.start()  # while Dagster is imported: either takes a second or more
+    _import_for_good()
     from procurement_platform.procurement import running  # commands that only read do without
 
     return running.run_day(settings, run_date, refresh_reference=refresh_reference, on_step=on_step)
+
+
+@lru_cache(maxsize=1)
+def _import_for_good() -> None:
+    """Imports Dagster and the day's steps. They stay: the garbage collector would look through them time and again, and at the end."""
+    gc.disable()
+    try:
+        import_module("procurement_platform.procurement.running")
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def published_day(platform: Platform, run_date: dt.date) -> PublishedDay:

@@ -66,7 +66,7 @@ class Checker:
             each.name: reading(each, self.columns[each.name], schema[self.columns[each.name]], task.timezone) for each in fields
         }
         self._looks = {name: self._look(each) for name, each in self._readings.items()}
-        self._rules = {name: list(self._rules_of(each)) for name, each in self._readings.items()}
+        self._rules: dict[str, list[Rule]] = {}  # made when first needed: of most files most fields never are
         self.notes = self._notes(schema)
 
     def check(self, batch: Batch) -> Checked:
@@ -82,7 +82,7 @@ class Checker:
         if blank:  # an optional text that is blank was not sent
             values = (pl.col(self._readings[name].target) for name in blank)
             frame = frame.with_columns(pl.when(value.str.strip_chars() != "").then(value) for value in values)
-        rules = [(name, rule) for name, each in self._rules.items() if suspects[name] for rule in each]
+        rules = [(name, rule) for name, each in self._readings.items() if suspects[name] for rule in self._rules_of(each)]
         broken = self._broken(batch)
         if not rules:
             return Checked(self._lines(frame), broken, frame.height, 0)
@@ -175,7 +175,12 @@ class Checker:
                 look = look | (value.is_null() & pl.col(each.source).is_not_null())
         return look if field.optional else look | value.is_null()
 
-    def _rules_of(self, each: Reading) -> Iterator[Rule]:
+    def _rules_of(self, each: Reading) -> list[Rule]:
+        if each.field.name not in self._rules:
+            self._rules[each.field.name] = list(self._made_rules(each))
+        return self._rules[each.field.name]
+
+    def _made_rules(self, each: Reading) -> Iterator[Rule]:
         field, limits, value = each.field, self._task.limits, pl.col(each.target)
         words = each.shown(self._task.timezone)
         if not field.optional:

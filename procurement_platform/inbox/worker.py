@@ -177,6 +177,7 @@ def main() -> None:
         try:
             print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
             gc.collect()
+            gc.freeze()  # what is left are libraries and caches that the file was the first to need
         except OSError as problem:
             print(words.FAILED, f"{task.file_name} cannot be taken in: {' '.join(str(problem).split())}", file=answers, flush=True)
 

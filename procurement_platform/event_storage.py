@@ -68,15 +68,17 @@ class KeptEvents(SqliteEventLogStorage):
     """The event log: a database per run, and one over all runs."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._open: OrderedDict[str, db.Engine] = OrderedDict()
+        self._open: OrderedDict[str, db.Connection] = OrderedDict()
         self._fresh: bytes | None = None  # a run's database before its first event
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[db.Connection]:
-        with self._db_lock, self._engine(shard).connect() as connection, connection.begin():
-            yield connection
+        with self._db_lock:  # which keeps a connection to one transaction at a time
+            connection = self._connection(shard)
+            with connection.begin():
+                yield connection
 
     def store_event(self, event: EventLogEntry) -> None:
         super().store_event(event)
@@ -97,9 +99,9 @@ class KeptEvents(SqliteEventLogStorage):
         self._close()
         super().dispose()
 
-    def _engine(self, shard: str) -> db.Engine:
-        engine = self._open.pop(shard, None)
-        if engine is None:
+    def _connection(self, shard: str) -> db.Connection:
+        connection = self._open.pop(shard, None)
+        if connection is None:
             path = Path(self.path_for_shard(shard))
             fresh = not path.exists()
             if fresh and self._fresh is not None:
@@ -111,15 +113,16 @@ class KeptEvents(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
                 if fresh:
                     self._fresh = _content(engine)
-        self._open[shard] = engine
+            connection = engine.connect()
+        self._open[shard] = connection
         if len(self._open) > KEPT:
-            self._open.popitem(last=False)[1].dispose()
-        return engine
+            _dispose(self._open.popitem(last=False)[1])
+        return connection
 
     def _close(self) -> None:
         with self._db_lock:
             while self._open:
-                self._open.popitem()[1].dispose()
+                _dispose(self._open.popitem()[1])
 
 
 class KeptRuns(SqliteRunStorage):
@@ -139,6 +142,11 @@ class KeptRuns(SqliteRunStorage):
             self._engine.dispose()
             self._engine = None
         super().dispose()
+
+
+def _dispose(connection: db.Connection) -> None:
+    connection.close()
+    connection.engine.dispose()
 
 
 def _content(engine: db.Engine) -> bytes:

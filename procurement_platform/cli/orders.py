@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,15 +73,26 @@ def below_minimum(platform: "Platform", run_date: dt.date, lines: Iterable[Mappi
     return [f"below the supplier's min_order_value, which this version does not apply: {', '.join(named[:NAMED])}{more}"]
 
 
-def totals(lines: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
-    """Sums per currency: money of different currencies is never added."""
+def by_supplier(lines: Iterable[Mapping[str, Any]], sums: dict[tuple[str, str], dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Passes lines on, and on the way adds each to the line of its supplier and currency in `sums`: of these `totals` comes to the same."""
+    for line in lines:
+        key = (line["supplier_id"], line["currency"])
+        own = sums.setdefault(key, {"supplier_id": key[0], "currency": key[1], "orders": 0, "quantity": Decimal(0), "amount": Decimal(0)})
+        own["orders"] += 1
+        own["quantity"] += line["quantity"]
+        own["amount"] += line["amount"]
+        yield line
+
+
+def totals(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Sums per currency: money of different currencies is never added. A line is one order, or as many as it says."""
     suppliers: dict[str, set[object]] = defaultdict(set)
     sums: dict[str, dict[str, Any]] = {}
     for line in lines:
         currency = str(line["currency"])
         suppliers[currency].add(line["supplier_id"])
         own = sums.setdefault(currency, {"orders": 0, "units": Decimal(0), "amount": Decimal(0)})
-        own["orders"] += 1
+        own["orders"] += line.get("orders", 1)
         own["units"] += line["quantity"]
         own["amount"] += line["amount"]
     return [{"currency": currency, "suppliers": len(suppliers[currency]), **own} for currency, own in sorted(sums.items())]

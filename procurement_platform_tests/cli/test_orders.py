@@ -7,14 +7,14 @@ import re
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from procurement_platform.cli.options import Format
-from procurement_platform.cli.orders import below_minimum, totals
+from procurement_platform.cli.orders import below_minimum, by_supplier, totals
 from procurement_platform.procurement import service
 from procurement_platform.procurement.reference.currencies import minor_units
 from procurement_platform.procurement.service import BelowMinimum
@@ -146,3 +146,14 @@ def test_totals_are_exact_and_never_mix_currencies(lines: list[dict[str, object]
         assert total["suppliers"] == len({line["supplier_id"] for line in own})
         assert total["amount"] == sum(line["amount"] for line in own)  # type: ignore[misc]
         assert total["units"] == sum(line["quantity"] for line in own)  # type: ignore[misc]
+
+
+def test_sums_of_suppliers_made_on_the_way_come_to_the_same_totals() -> None:
+    lines = [
+        {"supplier_id": supplier, "currency": currency, "quantity": Decimal(n), "amount": Decimal(n) / 8}
+        for n, (supplier, currency) in enumerate([("S-1", "EUR"), ("S-2", "EUR"), ("S-1", "CHF"), ("S-1", "EUR")])
+    ]
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    assert list(by_supplier(lines, sums)) == lines
+    assert len(sums) == 3
+    assert totals(sums.values()) == totals(lines)

@@ -5,10 +5,12 @@ import hashlib
 import itertools
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -237,6 +239,19 @@ def test_the_same_bytes_twice_with_two_threads(
         engine.write(Query("test/many", sql), {"t": many}, str(target), columns, {})
         digests.add(hashlib.sha256(target.read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def test_one_thread_reads_a_little_and_all_of_them_more(many: Relation, tmp_path: Path) -> None:
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(many.files[0]).slice(0, 10), few)
+    threads: list[int] = []
+    with duckdb.connect(":memory:") as connection:
+        engine = DuckDBEngine(connect=lambda: nullcontext(connection), threads=2, temporary=tmp_path)
+        for files in ((str(few),), many.files, (str(few),)):
+            engine.rows(Query("q", "SELECT COUNT(*) AS n FROM t"), {"t": Relation(COLUMNS, files)}, {})
+            threads += connection.execute("SELECT current_setting('threads')").fetchone() or ()
+        engine.close()
+    assert threads == [1, 2, 1]
 
 
 def test_a_filter_keeps_the_order_it_reads_in(many: Relation, engine: DuckDBEngine, tmp_path: Path) -> None:

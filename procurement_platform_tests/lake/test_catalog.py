@@ -14,6 +14,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io import FileIO, pyarrow
 from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from procurement_platform.database.connect import Database
@@ -46,6 +47,20 @@ def test_a_range_of_dates_gives_the_files_of_its_days_alone(publisher: Publisher
 def test_replacing_nothing_by_nothing_commits_nothing(publisher: Publisher) -> None:
     assert publisher.catalog.replace(PARTS, FIRST, [], {}) is None
     assert publisher.catalog.load(PARTS).current_snapshot() is None
+
+
+def test_a_commit_reads_the_tables_state_once(publisher: Publisher, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher.catalog.load(PARTS)
+    read: list[object] = []
+    load = SqlCatalog.load_table
+
+    def counted(catalog: SqlCatalog, name: str) -> Table:
+        read.append(name)
+        return load(catalog, name)
+
+    monkeypatch.setattr(SqlCatalog, "load_table", counted)
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run-1", ["bolt"]), {})
+    assert len(read) == 1
 
 
 def test_the_snapshot_says_which_run_made_it(publisher: Publisher, stage: Stage) -> None:

@@ -44,13 +44,13 @@ def test_an_error_is_one_line_and_exit_code_1(failing: typer.Typer, procurement:
 def test_the_problems_of_reference_tables_are_listed_up_to_a_limit(failing: typer.Typer, procurement: Procurement) -> None:
     @failing.command()
     def fail() -> NoReturn:
-        raise ReferenceError_("nothing was loaded", tuple(f"row {n}" for n in range(60)))
+        raise ReferenceError_("nothing was loaded: row 0", tuple(f"row {n}" for n in range(60)))
 
     done = procurement("fail")
     lines = done.err.splitlines()
     assert done.code == 1
-    assert lines[:2] == ["error: nothing was loaded", "  row 0"]
-    assert lines[-1] == "  … and 10 more"
+    assert lines[:2] == ["error: nothing was loaded: row 0", "  row 1"]
+    assert lines[-1] == "  … and 9 more"
     assert len(lines) == 52
 
 

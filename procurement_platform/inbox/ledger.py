@@ -114,7 +114,7 @@ class Ledger:
         sent again and is accepted now takes that of others that await the reference. A file that is superseded already is noted once.
         """
         ids = [file.file_id for file in files]
-        with self._database.transaction() as connection:
+        with self._database.transaction() as connection, connection.pipeline():  # no statement waits for the answer to the one before
             # Accepted first: the rejection of a correction must outlive the file it did not replace, whichever comes first here.
             for file in sorted(files, key=lambda f: ("accepted", "rejected", "superseded").index(f.state)):
                 if file.state == "superseded":

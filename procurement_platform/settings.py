@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     decode_processes: int = Field(2, ge=1, le=64, description="How many files are decoded side by side.")
 
     sql_memory_mib: int = Field(512, ge=64, description="Memory the SQL engine may use before it spills to disk.")
-    sql_threads: int = Field(2, ge=1, le=256, description="Threads of the SQL engine.")
+    sql_threads: int = Field(2, ge=1, le=256, description="Threads of the SQL engine. A query that reads little has one.")
 
     threshold_missing_file: int = Field(0, ge=0, description="MISSING_FILE: the check passes up to this many violations.")
     threshold_unknown_product: int = Field(0, ge=0, description="UNKNOWN_PRODUCT: the check passes up to this many rows.")

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MIB = 1024 * 1024
+MOST_DAYS = 36_500  # a hundred years: every date that comes of it is one
 
 
 def _none_if_blank(value: object) -> object:
@@ -121,12 +123,14 @@ class Settings(BaseSettings):
     stack_trino_memory_mib: int = Field(1536, ge=768, description="Memory of the Trino that `procurement stack` starts.")
 
     settle_seconds: float = Field(
-        2.0, ge=0, description="A file whose size or time changed less than this many seconds ago is still being written."
+        2.0, ge=0, le=86_400, description="A file whose size or time changed less than this many seconds ago is still being written."
     )
     order_window_days: int = Field(
-        7, ge=0, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
+        7, ge=0, le=MOST_DAYS, description="`ordered_at` lies in [run date − this many days, run date + 1), in the market's time zone."
     )
-    duplicate_window_days: int = Field(7, ge=0, description="Order keys are checked against the accepted keys of this many earlier days.")
+    duplicate_window_days: int = Field(
+        7, ge=0, le=MOST_DAYS, description="Order keys are checked against the accepted keys of this many earlier days."
+    )
     duplicate_batch_rows: int = Field(
         3_000_000,
         ge=1,
@@ -138,15 +142,19 @@ class Settings(BaseSettings):
     cutoff_window_hours: int = Field(
         24,
         ge=1,
+        le=24 * MOST_DAYS,
         description=(
             "The sensor for missing files tells of a cut-off that passed within this many hours, once; longer ago (the daemon was off), "
             "the day's report alone does."
         ),
     )
-    sensor_seconds: int = Field(30, ge=1, description="How often the sensors look: for late files, missing files, crashes, alerts.")
+    sensor_seconds: int = Field(
+        30, ge=1, le=86_400, description="How often the sensors look: for late files, missing files, crashes, alerts."
+    )
     late_window_days: int = Field(
         35,
         ge=0,
+        le=MOST_DAYS,
         description=(
             "How many days back the late-file sensor looks at every file, each time. Of older dates it sees at once what is put, replaced "
             "or removed, and in turn, 30 dates a look, what is rewritten in place."
@@ -167,6 +175,7 @@ class Settings(BaseSettings):
     decode_seconds: int = Field(
         60,
         ge=1,
+        le=86_400,
         description="Processor time that decoding one file may take, and a second more for each 250 kB of it: no file keeps a day waiting.",
     )
     decode_processes: int = Field(2, ge=1, le=64, description="How many files are decoded side by side.")
@@ -184,7 +193,7 @@ class Settings(BaseSettings):
     threshold_stock_unknown: int = Field(0, ge=0, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs.")
     threshold_no_supplier: int = Field(0, ge=0, description="NO_SUPPLIER: the check passes up to this many SKUs.")
 
-    run_retention_days: int = Field(30, ge=0, description="A run's files are kept at least this many days.")
+    run_retention_days: int = Field(30, ge=0, le=MOST_DAYS, description="A run's files are kept at least this many days.")
     run_retention_runs: int = Field(3, ge=1, description="And at least this many runs of each day are kept.")
     snapshot_retention: int = Field(
         10, ge=1, description="`maintain expire` leaves each table this many snapshots, the current one among them."
@@ -197,6 +206,7 @@ class Settings(BaseSettings):
     orphan_grace_days: int = Field(
         3,
         ge=1,
+        le=MOST_DAYS,
         description=(
             "`maintain` removes what nothing names once it has not changed for this many days, and nothing that a reader may have planned "
             "to read within them."
@@ -205,6 +215,7 @@ class Settings(BaseSettings):
     raw_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
         None,
         ge=1,
+        le=MOST_DAYS,
         description=(
             "`maintain retention` removes the files as sent (`raw/`) this many days after their run date and their arrival; such a day "
             "cannot be run again. Never of dates that a late file may still change. Default: they are kept."
@@ -213,13 +224,19 @@ class Settings(BaseSettings):
     superseded_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
         None,
         ge=1,
+        le=MOST_DAYS,
         description="Likewise the files that were replaced or withdrawn (`raw/…/_superseded/`). Default: as long as the others.",
     )
     rejected_retention_days: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
-        None, ge=1, description="Likewise the files that were rejected (`quarantine/files/`); rejected rows stay. Default: they are kept."
+        None,
+        ge=1,
+        le=MOST_DAYS,
+        description="Likewise the files that were rejected (`quarantine/files/`); rejected rows stay. Default: they are kept.",
     )
-    lock_wait_seconds: int = Field(600, ge=0, description="How long a run that Dagster's daemon launched waits for the day's lock.")
-    postgres_idle_seconds: int = Field(60, ge=1, description="The embedded PostgreSQL stops this long after its last client.")
+    lock_wait_seconds: int = Field(
+        600, ge=0, le=604_800, description="How long a run that Dagster's daemon launched waits for the day's lock."
+    )
+    postgres_idle_seconds: int = Field(60, ge=1, le=86_400, description="The embedded PostgreSQL stops this long after its last client.")
     user: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="Who is recorded as having withdrawn or handed in a file. Default: the name you are logged in by."
     )
@@ -243,6 +260,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
+
+    @field_validator("lake")
+    @classmethod
+    def _local_or_whole(cls, lake: str | None) -> str | None:
+        parts = urlsplit(lake or "")
+        if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+            raise ValueError(
+                f"names the computer {parts.netloc!r}; a folder of this one has three slashes: file:///{parts.netloc}{parts.path}"
+            )
+        return lake
 
     @field_validator("timezone")
     @classmethod

@@ -73,7 +73,13 @@ def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.
         ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS='0' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_SQL_THREADS", "many", "PROCUREMENT_SQL_THREADS='many' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_PREVIEW_ROWS", "1.5", "PROCUREMENT_PREVIEW_ROWS='1.5' is not allowed: write a whole number from 0 to 1000"),
-        ("PROCUREMENT_SETTLE_SECONDS", "-1", "PROCUREMENT_SETTLE_SECONDS='-1' is not allowed: write a number of at least 0"),
+        ("PROCUREMENT_SETTLE_SECONDS", "-1", "PROCUREMENT_SETTLE_SECONDS='-1' is not allowed: write a number from 0 to 86400"),
+        ("PROCUREMENT_SETTLE_SECONDS", "inf", "PROCUREMENT_SETTLE_SECONDS='inf' is not allowed: write a number from 0 to 86400"),
+        (
+            "PROCUREMENT_LAKE",
+            "file://lake/here",
+            "PROCUREMENT_LAKE='file://lake/here': names the computer 'lake'; a folder of this one has three slashes: file:///lake/here",
+        ),
         ("TRINO_PORT", "http", "TRINO_PORT='http' is not allowed: write a whole number from 1 to 65535"),
         ("PROCUREMENT_PROFILE", "cloud", "PROCUREMENT_PROFILE='cloud' is not allowed: write 'embedded' or 'cluster'"),
     ],
@@ -83,6 +89,19 @@ def test_a_malformed_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigurationError) as problem:
         load_settings()
     assert str(problem.value) == told
+
+
+@pytest.mark.parametrize("field", [name for name in Settings.model_fields if name.endswith(("_days", "_hours", "_seconds"))])
+def test_no_time_is_so_long_that_no_date_comes_of_it(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    monkeypatch.setenv(variable(field), "1000000000")
+    with pytest.raises(ConfigurationError, match=rf"^{variable(field)}='1000000000' is not allowed: write a (whole )?number from "):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["file:///lake/here", "file://localhost/lake/here", "/lake/here", "here"])
+def test_a_lake_of_this_computer_may_be_written_in_several_ways(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("PROCUREMENT_LAKE", url)
+    assert load_settings().lake_url == url
 
 
 def test_several_malformed_settings_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ def raw(
 
     with session.platform(reading=True) as platform:
         if platform.raw_tables is None:
+            if form != "table":
+                show([], COLUMNS, form)
             say("There is nothing to repair: the embedded profile has no raw tables")
             return
         changes = platform.raw_tables.reconcile(FEEDS, lambda: platform.ledger.files(dt.date.min, dt.date.max), dry_run=True)

@@ -74,13 +74,13 @@ class Look:
         else:
             return None
         # The publication is part of it: what came, went and came again is asked for afresh.
-        earlier = [self.lines[date] for date in sorted(_earlier(day)) if date in self.lines] if day else []
+        earlier = [self.lines[date] for date in sorted(compared_with(day)) if date in self.lines] if day else []
         parts = [*(mark for _, mark in fresh), *sorted(in_use), *earlier, day.published_at.isoformat() if day else ""]
         return StaleDay(run_date, hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16], why)
 
     def _earlier_changed(self, day: PublishedDay) -> list[dt.date]:
         """The earlier days whose accepted lines are not those that the day's orders were compared with."""
-        return [date for date, content in _earlier(day).items() if self.lines.get(date, "") != content]
+        return [date for date, content in compared_with(day).items() if self.lines.get(date, "") != content]
 
     def _fresh(self, run_date: dt.date, known: Sequence[LedgerFile]) -> Iterator[tuple[str, str]]:
         """Name and mark of each settled file whose bytes the day is not made of."""
@@ -97,7 +97,7 @@ class Look:
         return not self.now - dt.timedelta(seconds=self.settle_seconds) < modified_at <= self.now
 
 
-def _earlier(day: PublishedDay) -> dict[dt.date, str]:
+def compared_with(day: PublishedDay) -> dict[dt.date, str]:
     """Run date → content of its lines ("": none) as the day was published; empty for a day that did not record them."""
     earlier = day.inputs.get("earlier", {})
     return {dt.date.fromisoformat(str(date)): str(content) for date, content in earlier.items()} if isinstance(earlier, dict) else {}

@@ -30,6 +30,7 @@ from procurement_platform.settings import Settings
 OTHER_FORMATS = "_other"  # Hive and Trino skip what starts with an underscore
 SUPERSEDED = "_superseded"
 _PIECE = 4 * 1024 * 1024
+_UNDER_ANOTHER_NAME = "; once it has come under another name, `procurement files withdraw` ends this line"
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ class Receiver:
     def _not_active(self, market: str) -> str:
         return (
             f"{market} is no market that is active on {self.run_date}: correct the file's name, or have the market added to the "
-            "reference and the day run with --refresh-reference"
+            f"reference and the day run with --refresh-reference{_UNDER_ANOTHER_NAME}"
         )
 
     def _stranger(self, found: FoundFile) -> LedgerFile:
@@ -305,7 +306,8 @@ class Receiver:
         return replace(refused, awaits_reference=refused.raw_path != "")
 
     def _unfit(self, unfit: UnfitFile) -> LedgerFile:
-        return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, unfit.reason)
+        reason = f"{unfit.reason}{_UNDER_ANOTHER_NAME}"
+        return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, reason)
 
     def _replaced(self, rival: UnfitFile, known: Sequence[LedgerFile]) -> LedgerFile | None:
         """A file in whose place a newer one of another format is taken; None where the ledger has it already."""

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from procurement_platform.inbox.late import Look, StaleDay, next_dates, touched_dates
+from procurement_platform.inbox.late import Look, StaleDay, compared_with, next_dates, touched_dates
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.publication import DOMAIN
@@ -76,6 +76,8 @@ def _look(platform: Platform, dates: Sequence[dt.date], now: dt.datetime) -> lis
 
 def _look_at(platform: Platform, dates: Sequence[dt.date], now: dt.datetime, earliest: dt.date) -> list[StaleDay]:
     published = {day.run_date: day for date in dates if (day := platform.days.get(DOMAIN, date)) is not None}
-    lines = platform.registry.contents(ORDER_LINES.name, earliest, dates[-1])
+    # What a day was compared with when it was published: with another window than today's, perhaps.
+    first = min([earliest, *(date for day in published.values() for date in compared_with(day))])
+    lines = platform.registry.contents(ORDER_LINES.name, first, dates[-1])
     look = Look(platform.lake, platform.ledger, [f.name for f in FEEDS], published, platform.settings.settle_seconds, now, lines)
     return look.stale_days(dates)

@@ -14,6 +14,8 @@ def test_the_embedded_profile_has_nothing_to_repair(procurement: Procurement, qu
     done = procurement("repair", "raw")
     assert (done.code, done.out) == (0, "")
     assert done.err == "There is nothing to repair: the embedded profile has no raw tables\n"
+    assert procurement("repair", "raw", "--format", "json").out == "[]\n"
+    assert procurement("repair", "raw", "--format", "csv").out == "feed,run_date,done,location,notes\n"
 
 
 def test_a_home_that_is_not_there_is_not_begun(procurement: Procurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,19 @@ def test_the_days_after_a_changed_one_are_named_until_they_are_run_again(shop: S
     assert stale_after(shop.platform, DAY, now) == []
 
 
+def test_a_smaller_window_makes_no_day_stale(shop: Shop) -> None:
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+    for day in (DAY, DAY + dt.timedelta(days=3)):
+        shop.put("orders", "DE", [order(f"{day}", "A", 1, ordered_at=f"{day}T09:00:00Z")], day=day)
+        shop.run(day)
+    shop.platform.settings = shop.platform.settings.model_copy(update={"duplicate_window_days": 1})
+    assert stale_days(shop.platform, now, [DAY, DAY + dt.timedelta(days=3)]) == []
+    shop.put("orders", "DE", [order("other", "A", 1)])
+    shop.run()
+    [stale] = stale_days(shop.platform, now, [DAY, DAY + dt.timedelta(days=3)])
+    assert (stale.run_date, stale.why) == (DAY + dt.timedelta(days=3), f"the lines of {DAY} changed, which its orders were compared with")
+
+
 def test_a_day_long_ago_is_stale_once_a_file_of_it_is_withdrawn_and_once_it_is_put_in_again(shop: Shop) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     path = shop.put("orders", "DE", [order("1", "A", 1)])

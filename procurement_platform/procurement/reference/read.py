@@ -181,15 +181,15 @@ def _narrow(text: pl.Series, column: ReferenceColumn) -> Iterator[tuple[pl.Serie
         typed = lower.is_in(_TRUE)
         yield typed.set(~(typed | lower.is_in(_FALSE)), None), "is neither true nor false"
     elif column.type == "date":
-        dates = _only(text, text.str.contains(r"^\d{4}-\d{2}-\d{2}$")).str.to_date("%Y-%m-%d", strict=False)
+        dates = _only(text, text.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")).str.to_date("%Y-%m-%d", strict=False)
         yield dates, "is no date; write it like 2025-12-20"
     elif column.type == "integer":
-        numbers = _only(text, text.str.contains(r"^[+-]?0*\d{1,9}$")).cast(pl.Int32)
+        numbers = _only(text, text.str.contains(r"^[+-]?0*[0-9]{1,9}$")).cast(pl.Int32)
         yield numbers, "is no whole number"
         yield _bounded(numbers, column)
     else:
         places = int(column.type.rstrip(")").split(",")[1])
-        exact = rf"^[+-]?0*\d{{1,{18 - places}}}(?:\.\d{{1,{places}}}0*)?$"
+        exact = rf"^[+-]?0*[0-9]{{1,{18 - places}}}(?:\.[0-9]{{1,{places}}}0*)?$"
         decimals = _only(text, text.str.contains(exact)).cast(pl.Decimal(18, places))
         yield decimals, f"is no decimal number with up to {places} places; write it like 12.50, without thousands separators"
         yield _bounded(decimals, column)
@@ -203,7 +203,7 @@ def _narrow_text(text: pl.Series, column: ReferenceColumn) -> Iterator[tuple[pl.
     elif column.form == "timezone":
         yield _only(text, text.is_in(_zones())), "is no IANA time zone; write one such as Europe/Berlin"
     elif column.form == "time":
-        yield _only(text, text.str.contains(r"^(?:[01]\d|2[0-3]):[0-5]\d$")), "is no time of day; write it like 06:00"
+        yield _only(text, text.str.contains(r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")), "is no time of day; write it like 06:00"
     elif column.form in CODES:
         pattern, allowed = CODES[column.form]
         keep = text.str.contains(pattern) & (text.str.len_chars() <= MAX_CODE)

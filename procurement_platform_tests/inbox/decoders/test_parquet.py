@@ -68,4 +68,8 @@ def test_types_that_nothing_reads_are_extra_or_refused(desk: Desk) -> None:
     wide = pa.decimal256(60, 2)
     kept_out = desk.decode(parquet([order() | {"wide": Decimal(1)}], {"wide": wide}), "parquet")
     assert kept_out.accepted == 1
-    assert desk.decode(parquet([order(quantity=Decimal(1))], {"quantity": wide}), "parquet").status in ("accepted", "rejected")
+    refused = desk.decode(parquet([order(quantity=Decimal(1))], {"quantity": wide}), "parquet")
+    assert refused.status == "rejected"
+    assert refused.reason is not None
+    assert "quantity" in refused.reason
+    assert "damaged" not in refused.reason

@@ -117,6 +117,9 @@ def test_ragged_rows_are_told_and_the_others_read(tmp_path: Path) -> None:
     ("column", "value", "what"),
     [
         ("priority", "1.5", "is no whole number"),
+        ("priority", "١", "is no whole number"),
+        ("unit_price", "１２", "is no decimal number with up to 4 places; write it like 12.50, without thousands separators"),
+        ("valid_from", "２025-02-03", "is no date; write it like 2025-12-20"),
         ("priority", "-1", "must be at least 0 and at most 3650"),
         ("unit_price", "", "is empty; it has no default, write one"),
         ("unit_price", "1,50", "is no decimal number with up to 4 places; write it like 12.50, without thousands separators"),
@@ -155,6 +158,7 @@ def test_a_bad_cell_is_told_with_row_column_value_and_remedy(tmp_path: Path, col
         ("timezone", "Factory", "is no IANA time zone; write one such as Europe/Berlin"),
         ("timezone", "localtime", "is no IANA time zone; write one such as Europe/Berlin"),
         ("orders_cutoff", "24:00", "is no time of day; write it like 06:00"),
+        ("orders_cutoff", "0٦:00", "is no time of day; write it like 06:00"),
         ("orders_cutoff", "6", "is no time of day; write it like 06:00"),
         ("sends_orders", "maybe", "is neither true nor false"),
         ("when_missing", "ignore", "is not one of withhold, compute"),

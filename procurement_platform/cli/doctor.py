@@ -120,6 +120,7 @@ def home(settings: "Settings") -> Iterator[Finding]:
 def lake(settings: "Settings") -> Iterator[Finding]:
     """The profile's servers can be used, and the lake's root be reached."""
     from procurement_platform.errors import ConfigurationError
+    from procurement_platform.inbox.strays import in_words, strays
     from procurement_platform.profiles import PROFILES
 
     try:
@@ -142,6 +143,8 @@ def lake(settings: "Settings") -> Iterator[Finding]:
     inbox = f"{len(days):,} {'day' if len(days) == 1 else 'days'} in the inbox" if days else "nothing in the inbox"
     mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
     yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
+    if lost := strays(found, ("orders", "stock")):
+        yield Finding("inbox", "look", in_words(lost), "move them there, or remove them")
 
 
 def database(settings: "Settings") -> Iterator[Finding]:

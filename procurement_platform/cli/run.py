@@ -71,11 +71,17 @@ def left_out(growing: Sequence[str]) -> str:
 
 
 def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
-    """Names reference tables that were refreshed, and published days whose orders were compared with what this day was before."""
+    """What the day was run without, reference tables that were refreshed, and published days that were compared with what it was before."""
     from procurement_platform.cli.output import say
     from procurement_platform.cli.refreshed import say_if_reference_is_newer, say_if_refreshed
+    from procurement_platform.inbox.strays import in_words, strays
+    from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.procurement.stale import stale_after
 
+    if not platform.ledger.files(run_date, states=("accepted",)):
+        say(f"No market's file was used: no order of {run_date} rests on what markets sent (procurement files {run_date})", "yellow")
+    if lost := strays(platform.lake, [feed.name for feed in FEEDS]):
+        say(in_words(lost), "yellow")
     say_if_refreshed(platform, run_date)
     say_if_reference_is_newer(platform, run_date)
     stale = stale_after(platform, run_date, dt.datetime.now(dt.UTC))

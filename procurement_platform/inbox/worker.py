@@ -117,7 +117,7 @@ class _Pass:
             quarantined_quantity=str(self._quantity[1]),
             lines_files=lines_files,
             quarantine_files=quarantine_files,
-            notes=self._checker.notes,
+            notes=(*self._checker.notes, *(("none of its rows can be used",) if rows and not self._lines.rows else ())),
             seconds=self._seconds,
         )
 

@@ -48,9 +48,15 @@ def test_a_day_with_files_is_not_simulated(procurement: Procurement, quick: Sett
 
 def test_a_day_without_files_can_be_run(procurement: Procurement, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUN_DATE", DAY)
+    lost = quick.home / "lake" / "inbox" / "order" / DAY / "DE.csv"
+    lost.parent.mkdir(parents=True)
+    lost.write_text("order_id\n")
     done = procurement("run")
     assert done.code == 0, done.err
     assert f"Exceptions of {DAY}" in done.out
+    assert f"No market's file was used: no order of {DAY} rests on what markets sent" in done.err
+    for told in (done.err, procurement("files", DAY).err, procurement("doctor").out):
+        assert "no run looks at 'inbox/order': market files go into inbox/orders/DATE or inbox/stock/DATE" in " ".join(told.split())
     missing = [row for row in procurement("exceptions", DAY, "--format", "json").json if row["rule"] == "MISSING_FILE"]
     assert len(missing) == 16
     assert procurement("orders", DAY).code == 0  # it is published: markets that compute without a stock file may still need something

@@ -29,6 +29,13 @@ def test_reads_what_spreadsheets_export(desk: Desk, delimiter: str, start: bytes
     assert ids(desk, content.rstrip(b"\r\n")) == ["O-1", "O-2"]
 
 
+def test_a_file_of_which_no_row_can_be_used_says_so(desk: Desk) -> None:
+    outcome = desk.decode(csv_bytes([order(1, quantity="?"), order(2, sku="NONE")]), "csv")
+    assert (outcome.status, outcome.accepted, outcome.quarantined) == ("accepted", 0, 2)
+    assert outcome.notes == ("none of its rows can be used",)
+    assert desk.decode(csv_bytes([order(1, quantity="?"), order(2)]), "csv").notes == ()
+
+
 def test_quoted_cells_hold_anything(desk: Desk) -> None:
     content = csv_bytes([order(1, note='a "b", c\nd; e\r\nf'), order(2, note="\n\n")])
     assert ids(desk, content) == ["O-1", "O-2"]

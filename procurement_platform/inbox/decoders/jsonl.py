@@ -4,7 +4,9 @@ Each bad line is a broken row of its own. Columns are the keys of all lines toge
 """
 
 import json
+import sys
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import Any, cast
@@ -106,13 +108,26 @@ class JsonLinesDecoder:
         frame = pl.DataFrame([_column(key, [row.get(key) for row in rows]) for key in wanted])
 
         def whole(positions: pl.Series) -> pl.DataFrame:
-            sent = [self._decode(lines[position]) for position in positions]
+            with _as_deep_as_before():
+                sent = [self._decode(lines[position]) for position in positions]
             keys = [key for key in self.schema if any(key in row for row in sent)]
             return pl.DataFrame([_column(key, [row.get(key) for row in sent]) for key in keys])
 
         return Batch(frame, 1, whole, pl.Series(numbers, dtype=pl.Int64), broken)
 
 
+@contextmanager
+def _as_deep_as_before() -> Iterator[None]:
+    """What was read once can be read again, although by a caller that is a few calls deeper down, which count against the same limit."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + _CALLS_DEEPER)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+_CALLS_DEEPER = 100
 _TOO_DEEP = "is nested too deep: send one plain object per line"
 _NO_TEXT = {dict, list, bool}
 _ROW_BYTES = 1000  # what a row's objects take beside its text, roughly

@@ -37,9 +37,10 @@ def test_a_line_nested_as_deep_as_json_goes_is_told_or_taken_and_stops_no_other(
     row = jsonl([order(2, quantity="-1", **({} if key == "quantity" else {key: 1}))]).decode()
     plain = '"quantity": "-1"' if key == "quantity" else '"note": 1'
     assert plain in row
-    depths = range(970 // len(opened.strip(':"a')), 1010 // len(opened.strip(':"a')), 3)
+    depths = range(970 // len(opened.strip(':"a')), 1010 // len(opened.strip(':"a')))
     lines = [row.replace(plain, f'"{key}": {opened * depth}1{closed * depth}').encode() for depth in depths]
     outcome = desk.decode(jsonl([order(1)]) + b"".join(lines) + jsonl([order(3)]), "jsonl")
+    assert outcome.status == "accepted", outcome.reason
     assert [entry["order_id"] for entry in desk.lines(outcome)] == ["O-1", "O-3"]
     assert outcome.quarantined == len(lines)
     for entry in desk.quarantine(outcome):

@@ -1,9 +1,10 @@
 """Which process listens on a port of this machine, as far as /proc shows it."""
 
-import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+from procurement_platform.open_files import has_open, processes
 
 _LISTENS = "0A"  # the state, in /proc/net/tcp
 _MOST_TEXT = 100
@@ -16,20 +17,10 @@ def listener(port: int) -> tuple[int, str] | None:
     """
     sockets = {inode for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}
     with suppress(OSError):
-        for process in sorted(int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()) if sockets else ():
-            if _has_one_of(process, sockets):
+        for process in sorted(processes()) if sockets else ():
+            if has_open(process, lambda found: stat.S_ISSOCK(found.st_mode) and found.st_ino in sockets):
                 return process, _command(process)
     return None
-
-
-def _has_one_of(process: int, sockets: set[int]) -> bool:
-    with suppress(OSError), os.scandir(f"/proc/{process}/fd") as descriptors:  # it ended, or is another user's
-        for each in descriptors:
-            with suppress(OSError):
-                found = each.stat()
-                if stat.S_ISSOCK(found.st_mode) and found.st_ino in sockets:
-                    return True
-    return False
 
 
 def _listening(table: Path, port: int) -> list[int]:

@@ -11,7 +11,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+from procurement_platform.open_files import has_open, processes
 
 LOG_BYTES = 8 * 1024 * 1024
 _TURN = 0.02
@@ -40,13 +43,22 @@ def start(
 
 
 def holders(mark: Path) -> list[int]:
-    """The processes that have the file open, the one that leads its session first. None: the server does not run."""
+    """The processes that have the file open, the server itself before those it started. None: the server does not run."""
     try:
         wanted = mark.stat()
     except FileNotFoundError:
         return []
-    found = [pid for pid in _processes() if pid != os.getpid() and _has_open(pid, wanted)]
-    return sorted(found, key=lambda pid: (not _leads(pid), pid))
+    found = [pid for pid in processes() if pid != os.getpid() and has_open(pid, partial(os.path.samestat, wanted))]
+    return server_first({pid: parent(pid) for pid in found})
+
+
+def server_first(parents: Mapping[int, int]) -> list[int]:
+    """A server's processes, each with its parent: first the one that none of them started.
+
+    Neither its number nor its session tells it: the kernel begins anew at small numbers, and each process of PostgreSQL leads a
+    session of its own.
+    """
+    return sorted(parents, key=lambda pid: (parents[pid] in parents, pid))
 
 
 def stop(mark: Path, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> bool:
@@ -85,28 +97,13 @@ def last_lines(log: Path, count: int) -> list[str]:
         return []
 
 
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 -- a Path for each would double the time
-
-
-def _has_open(pid: int, wanted: os.stat_result) -> bool:
+def parent(pid: int) -> int:
+    """The process that started it, or that takes care of it since that one ended; 0 of one that is gone."""
     try:
-        with os.scandir(f"/proc/{pid}/fd") as descriptors:
-            for each in descriptors:
-                with contextlib.suppress(OSError):
-                    found = each.stat()
-                    if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                        return True
-    except OSError:  # it ended, or is another user's
-        pass
-    return False
-
-
-def _leads(pid: int) -> bool:
-    try:
-        return os.getsid(pid) == pid
-    except ProcessLookupError:
-        return False
+        # the name before it, in parentheses, can hold anything; its state comes between
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _send(pids: Sequence[int], number: signal.Signals) -> None:

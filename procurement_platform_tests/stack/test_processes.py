@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.stack.place import Place
-from procurement_platform.stack.processes import LOG_BYTES, holders, last_lines, memory, start, stop
+from procurement_platform.stack.processes import LOG_BYTES, holders, last_lines, memory, parent, server_first, start, stop
 
 WAITS = "import signal, sys; print('up', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)\nwhile True: signal.pause()"
@@ -74,6 +74,27 @@ def test_a_server_lives_while_one_of_its_processes_does(place: Place, mark: Path
     assert holders(mark) == [child]
     assert stop(mark) is True
     assert holders(mark) == []
+
+
+def test_a_process_with_a_smaller_number_than_its_server_does_not_come_first() -> None:
+    assert server_first({117: 30001, 30001: 1, 118: 117, 30002: 30001}) == [30001, 117, 118, 30002]
+    assert server_first({30001: 117, 117: 1}) == [117, 30001]
+    assert server_first({118: 1, 117: 1}) == [117, 118]  # their server was killed
+    assert server_first({}) == []
+
+
+def test_a_server_comes_before_a_process_that_leads_a_session_too(place: Place, mark: Path) -> None:
+    program = (
+        "import os, signal\nif not os.fork():\n    os.setsid(); open('/proc/self/comm', 'w').write('a ) 1 ('); print('up', flush=True)\n"
+        "signal.pause()"
+    )
+    process = begin(place, mark, program)
+    server, child = holders(mark)
+    assert (server, os.getsid(child)) == (process.pid, child)
+    assert (parent(child), parent(server)) == (server, os.getpid())
+    os.kill(child, signal.SIGKILL)
+    stop(mark)
+    assert parent(server) == 0
 
 
 def test_a_server_that_does_not_listen_is_killed(place: Place, mark: Path) -> None:

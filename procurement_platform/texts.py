@@ -1,5 +1,13 @@
 """Texts made shorter for people to read."""
 
+from collections.abc import Sequence
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """As many names as `most`, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
 
 def shorten(text: str, limit: int) -> str:
     """The text, or as many of its words as `limit` characters hold with an ellipsis after them; a single longer word is cut.

@@ -1,9 +1,10 @@
 """Texts are shortened between words."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procurement_platform.texts import shorten
+from procurement_platform.texts import first_few, shorten
 
 
 def test_a_text_ends_with_a_whole_word() -> None:
@@ -25,3 +26,10 @@ def test_what_is_left_is_the_beginning_and_never_half_a_word(text: str, limit: i
     assert len(short) <= limit
     assert text.startswith(kept)
     assert text[len(kept)] == " " or " " not in text[:limit].strip(" ")
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, ""), (1, "0"), (3, "0, 1, 2"), (4, "0, 1, 2 and 1 more"), (1004, "0, 1, 2 and 1,001 more")]
+)
+def test_the_first_few_are_named_and_the_others_counted(count: int, told: str) -> None:
+    assert first_few([str(number) for number in range(count)], 3) == told

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from procurement_platform.cli.options import FormatOption
+from procurement_platform.texts import first_few
 
 if TYPE_CHECKING:
     import psycopg
@@ -120,7 +121,8 @@ def home(settings: "Settings") -> Iterator[Finding]:
 def lake(settings: "Settings") -> Iterator[Finding]:
     """The profile's servers can be used, and the lake's root be reached."""
     from procurement_platform.errors import ConfigurationError
-    from procurement_platform.inbox.strays import in_words, strays
+    from procurement_platform.inbox.strays import strays_in_words
+    from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.profiles import PROFILES
 
     try:
@@ -139,12 +141,13 @@ def lake(settings: "Settings") -> Iterator[Finding]:
     except (OSError, ValueError) as problem:
         yield Finding("lake", "wrong", f"{settings.lake_url}: {problem}", "correct PROCUREMENT_LAKE")
         return
-    days = {day for feed in ("orders", "stock") for day in found.folders(f"inbox/{feed}")} if there else set()
+    feeds = [feed.name for feed in FEEDS]
+    days = {day for feed in feeds for day in found.folders(f"inbox/{feed}")} if there else set()
     inbox = f"{len(days):,} {'day' if len(days) == 1 else 'days'} in the inbox" if days else "nothing in the inbox"
     mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
     yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
-    if lost := strays(found, ("orders", "stock")):
-        yield Finding("inbox", "look", in_words(lost), "move them there, or remove them")
+    if lost := strays_in_words(found, feeds):
+        yield Finding("inbox", "look", lost, "move them there, or remove them")
 
 
 def database(settings: "Settings") -> Iterator[Finding]:
@@ -211,11 +214,10 @@ def _never_used(connection: "psycopg.Connection") -> list[str]:
 
 def _reference(empty: list[str], never_used: list[str]) -> Finding:
     if not empty and never_used:
-        more = f" and {len(never_used) - NAMED:,} more" if len(never_used) > NAMED else ""
         return Finding(
             "reference",
             "look",
-            f"offers that no order can use: {', '.join(never_used[:NAMED])}{more}",
+            f"offers that no order can use: {first_few(never_used, NAMED)}",
             "in supplier_products raise their max_order_quantity, or lower moq, min_quantity or pack_size: procurement reference load DIR",
         )
     if not empty:

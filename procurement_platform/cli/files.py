@@ -33,7 +33,7 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import say, show
-    from procurement_platform.inbox.strays import in_words, strays
+    from procurement_platform.inbox.strays import strays_in_words
     from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.procurement.handing_in import SHORT_ID
     from procurement_platform.procurement.market_files import market_files
@@ -42,12 +42,12 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     run_date = date or settings().default_run_date()
     with session.platform(reading=True) as platform:
         lines = [asdict(line) for line in market_files(platform, run_date)]
-        lost = strays(platform.lake, [feed.name for feed in FEEDS])
+        lost = strays_in_words(platform.lake, [feed.name for feed in FEEDS])
     if form == "table":  # enough to tell them apart, and `files withdraw` takes it
         lines = [line | {"file_id": str(line["file_id"])[:SHORT_ID]} for line in lines]
     show(lines, COLUMNS, form, title=f"Files of {run_date}", hidden=("run_date",), view=View(("note",), SPARE))
     if lost:
-        say(in_words(lost), "yellow")
+        say(lost, "yellow")
 
 
 @app.command()

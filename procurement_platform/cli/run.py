@@ -74,14 +74,14 @@ def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
     """What the day was run without, reference tables that were refreshed, and published days that were compared with what it was before."""
     from procurement_platform.cli.output import say
     from procurement_platform.cli.refreshed import say_if_reference_is_newer, say_if_refreshed
-    from procurement_platform.inbox.strays import in_words, strays
+    from procurement_platform.inbox.strays import strays_in_words
     from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.procurement.stale import stale_after
 
     if not platform.ledger.files(run_date, states=("accepted",)):
         say(f"No market's file was used: no order of {run_date} rests on what markets sent (procurement files {run_date})", "yellow")
-    if lost := strays(platform.lake, [feed.name for feed in FEEDS]):
-        say(in_words(lost), "yellow")
+    if lost := strays_in_words(platform.lake, [feed.name for feed in FEEDS]):
+        say(lost, "yellow")
     say_if_refreshed(platform, run_date)
     say_if_reference_is_newer(platform, run_date)
     stale = stale_after(platform, run_date, dt.datetime.now(dt.UTC))
@@ -115,7 +115,7 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     from procurement_platform.cli.orders import SPARE, TOTALS, below_minimum, by_supplier, totals
     from procurement_platform.cli.output import out, say, show_table
     from procurement_platform.procurement import service
-    from procurement_platform.procurement.publication import exceptions_folder, orders_folder
+    from procurement_platform.procurement.publication import orders_folder, report_path
 
     console = out()
     shown = ("supplier_id", "sku", "need", "quantity", "unit_price", "currency", "amount", "expected_date")
@@ -138,7 +138,7 @@ def print_day(platform: "Platform", run_date: dt.date, seconds: float) -> None:
     show_table(found, ("severity", "rule", "lines", "rows", "units", "example"), found_title, summary)
     console.print()
     console.print(f"The run was done in {seconds:.1f} s. Files, one per supplier:  {platform.lake.path(orders_folder(run_date))}")
-    console.print(f"The exceptions report:  {platform.lake.path(exceptions_folder(run_date), 'exceptions.csv')}")
+    console.print(f"The exceptions report:  {platform.lake.path(report_path(run_date))}")
     console.print(f"The UI:  {_command()} ui  (then http://127.0.0.1:3000)")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from procurement_platform.cli.options import parse_date
+from procurement_platform.texts import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,8 +124,7 @@ def _say_of(paths: "Sequence[str]", what: str) -> None:
     from procurement_platform.cli.output import say
 
     if paths:
-        more = f" and {len(paths) - TOLD_FILES:,} more" if len(paths) > TOLD_FILES else ""
-        say(f"{len(paths):,} files of an earlier simulation are {what}: {', '.join(paths[:TOLD_FILES])}{more}")
+        say(f"{len(paths):,} files of an earlier simulation are {what}: {first_few(paths, TOLD_FILES)}")
 
 
 def _check(platform: "Platform", days: "Sequence[dt.date]", *, replace: bool) -> None:

@@ -1,13 +1,11 @@
 """What lies in the inbox where no run looks for it: a misspelt folder swallows a market's files without a word otherwise."""
 
-import datetime as dt
-import re
 from collections.abc import Iterator, Sequence
 
-from procurement_platform.inbox.identity import is_ignored, printable
+from procurement_platform.inbox.identity import is_ignored, parse_date, printable
 from procurement_platform.lake.files import Lake
+from procurement_platform.texts import first_few
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 NAMED = 3
 
 
@@ -16,11 +14,13 @@ def strays(lake: Lake, feeds: Sequence[str]) -> list[str]:
     return sorted(_strays(lake, feeds))
 
 
-def in_words(found: Sequence[str]) -> str:
-    """A sentence for people that names the first few."""
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    named = ", ".join(printable(path) for path in found[:NAMED])
-    return f"no run looks at {named}{more}: market files go into inbox/orders/DATE or inbox/stock/DATE, with a date such as 2025-12-20"
+def strays_in_words(lake: Lake, feeds: Sequence[str]) -> str | None:
+    """A sentence for people that names the first few; None where there are none."""
+    if not (found := strays(lake, feeds)):
+        return None
+    places = " or ".join(f"inbox/{feed}/DATE" for feed in feeds)
+    named = first_few([printable(path) for path in found], NAMED)
+    return f"no run looks at {named}: market files go into {places}, with a date such as 2025-12-20"
 
 
 def _strays(lake: Lake, feeds: Sequence[str]) -> Iterator[str]:
@@ -28,15 +28,8 @@ def _strays(lake: Lake, feeds: Sequence[str]) -> Iterator[str]:
     yield from (f"inbox/{name}" for name in lake.files("inbox") if name in feeds)
     for feed in feeds:
         folders = set(lake.folders(f"inbox/{feed}"))
-        yield from (f"inbox/{feed}/{name}" for name in _names(lake, f"inbox/{feed}") if name not in folders or not _is_date(name))
+        yield from (f"inbox/{feed}/{name}" for name in _names(lake, f"inbox/{feed}") if name not in folders or parse_date(name) is None)
 
 
 def _names(lake: Lake, folder: str) -> Iterator[str]:
     return (name for name in (*lake.files(folder), *lake.folders(folder)) if not is_ignored(name))
-
-
-def _is_date(name: str) -> bool:
-    try:
-        return _DATE.fullmatch(name) is not None and dt.date.fromisoformat(name) is not None
-    except ValueError:
-        return False

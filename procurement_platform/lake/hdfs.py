@@ -207,7 +207,7 @@ class Hdfs(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
             source = self._patiently(lambda: self._wire.open(path))
             return io.BufferedReader(_Reader(self, path, source), BUFFER)
         if mode == "wb":
-            return _Writer(self, path)
+            return NewFile(self, path)
         raise ValueError(f"files of HDFS are opened to be read (rb) or written (wb), not {mode!r}")
 
     def reopen(self, path: str, source: Source) -> Source:
@@ -274,10 +274,16 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
-class _Writer(SpooledTemporaryFile[bytes]):
-    """A new file: sent when it is closed, and not at all where its `with` block fails."""
+class Sender(Protocol):
+    """Whoever sends a new file, from one that is closed afterwards."""
 
-    def __init__(self, system: Hdfs, path: str) -> None:
+    def send(self, path: str, source: IO[bytes]) -> None: ...
+
+
+class NewFile(SpooledTemporaryFile[bytes]):
+    """A new file: sent when it is closed, and not at all where its `with` block fails, or where it is forgotten."""
+
+    def __init__(self, system: Sender, path: str) -> None:
         super().__init__(max_size=IN_MEMORY)
         self._system, self._path = system, path
 

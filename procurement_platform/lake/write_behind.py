@@ -4,13 +4,14 @@ Closing a small file on HDFS takes half a second of waiting, however many are cl
 """
 
 import io
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import IO, Any
 
 from fsspec import AbstractFileSystem
 
-TRANSFERS = 8
+from procurement_platform.lake.hdfs import NewFile
+
+_TRANSFERS = ThreadPoolExecutor(8, thread_name_prefix="write-behind")  # no thread before there is a file
 
 
 class WriteBehind:
@@ -23,11 +24,10 @@ class WriteBehind:
         self._fs = fs
         self._written: dict[str, bytes] = {}
         self._under_way: list[Future[None]] = []
-        self._transfers: ThreadPoolExecutor | None = None
 
     def open(self, path: str, mode: str = "rb") -> IO[bytes]:
         if mode == "wb":
-            return _New(self, path)
+            return NewFile(self, path)
         opened: IO[bytes] = io.BytesIO(self._written[path]) if path in self._written else self._fs.open(path, mode)
         return opened
 
@@ -44,12 +44,11 @@ class WriteBehind:
         self.settle()
         self._fs.rm(path)
 
-    def send(self, path: str, data: bytes) -> None:
+    def send(self, path: str, source: IO[bytes]) -> None:
         """Sends a file's bytes, and does not wait for it."""
-        if self._transfers is None:
-            self._transfers = ThreadPoolExecutor(TRANSFERS, thread_name_prefix="write-behind")
-        self._written[path] = data
-        self._under_way.append(self._transfers.submit(self._fs.pipe_file, path, data))
+        source.seek(0)
+        data = self._written[path] = source.read()
+        self._under_way.append(_TRANSFERS.submit(self._fs.pipe_file, path, data))
 
     def settle(self) -> None:
         """Waits until all that was written is there.
@@ -57,29 +56,8 @@ class WriteBehind:
         Raises:
             LakeUnavailable, OSError: a file could not be sent.
         """
-        if self._transfers is None:
-            return
-        self._transfers.shutdown()
-        sent, self._under_way, self._transfers = self._under_way, [], None
+        sent, self._under_way = self._under_way, []
+        wait(sent)
         self._written.clear()
         for each in sent:
             each.result()
-
-
-class _New(io.BytesIO):
-    """A new file: sent when it is closed, and not at all where its `with` block fails."""
-
-    def __init__(self, files: WriteBehind, path: str) -> None:
-        super().__init__()
-        self._files, self._path = files, path
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None:
-            super().close()
-        self.close()
-
-    def close(self) -> None:
-        if not self.closed:
-            data = self.getvalue()
-            super().close()
-            self._files.send(self._path, data)

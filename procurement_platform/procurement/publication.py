@@ -36,6 +36,11 @@ def exceptions_folder(run_date: dt.date) -> str:
     return f"logs/exceptions/date={run_date.isoformat()}"
 
 
+def report_path(run_date: dt.date) -> str:
+    """The stable path of a day's report."""
+    return f"{exceptions_folder(run_date)}/exceptions.csv"
+
+
 def orders_folder(run_date: dt.date) -> str:
     """The stable folder of a day's supplier files."""
     return SUPPLIER_ORDERS.folder(run_date)
@@ -54,7 +59,7 @@ def make_exceptions(run: DayRun) -> ManifestFile:
     query = run.platform.query("procurement/exceptions")
     rows = platform.engine.write(query, relations, kept, VIOLATIONS.sql_types, {"run_date": run.run_date}).rows
     report = report_csv(checked_exceptions(read_batches(platform.lake, kept)))
-    file = platform.days.put(f"{folder}/exceptions.csv", f"{exceptions_folder(run.run_date)}/exceptions.csv", report, rows)
+    file = platform.days.put(f"{folder}/exceptions.csv", report_path(run.run_date), report, rows)
     run.guard()
     platform.registry.commit(REPORT, run.run_date, run.run_id, rows=rows, content_hash=file.sha256, inputs=day.inputs(REPORT))
     return file
@@ -107,7 +112,7 @@ def show_crash(platform: Platform, run_date: dt.date) -> bool:
     """
     crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
     day = platform.days.get(DOMAIN, run_date)
-    stable = f"{exceptions_folder(run_date)}/exceptions.csv"
+    stable = report_path(run_date)
     if crash is not None:
         if day is not None:  # the run may have been killed right after it published
             _switch(platform, day) if platform.lake.local else platform.days.settle(day, orders_folder(run_date))
@@ -124,7 +129,7 @@ def report_agrees(platform: Platform, run_date: dt.date) -> bool:
     """Whether a day's stable report says how its last run ended; it does not where whoever recorded that was killed before `show_crash`."""
     crash = RunLog(platform.database, DOMAIN).standing_crash(run_date)
     day = platform.days.get(DOMAIN, run_date)
-    stable = f"{exceptions_folder(run_date)}/exceptions.csv"
+    stable = report_path(run_date)
     there = platform.lake.exists(stable)
     if crash is None:
         published = next((file.bytes for file in day.manifest if file.stable == stable), None) if day else None
@@ -175,7 +180,7 @@ def _csv_folder(run_id: str) -> str:
 def _report_file(run: DayRun, report: TableRun) -> ManifestFile:
     folder = exceptions_folder(run.run_date)
     path = f"{folder}/{report.run_id}/exceptions.csv"
-    file = run.platform.days.describe(path, f"{folder}/exceptions.csv", report.rows or 0)
+    file = run.platform.days.describe(path, report_path(run.run_date), report.rows or 0)
     if file.sha256 != report.content_hash:  # the stable path leads there: somebody may have written through it
         raise InputGone(f"{path} is not what run {report.run_id} wrote (its SHA-256 differs): run the day again")
     return file

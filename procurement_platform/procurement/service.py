@@ -17,7 +17,7 @@ from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.parquet import read_rows
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, exceptions_folder, report_agrees, show_crash, shows
+from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, report_agrees, report_path, show_crash, shows
 from procurement_platform.procurement.reference.tables import MARKETS, SUPPLIERS
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
@@ -181,8 +181,7 @@ def exceptions(platform: Platform, run_date: dt.date) -> Rows:
             published_day(platform, run_date)
         rows: Rows = iter(())
     else:
-        stable = f"{exceptions_folder(run_date)}/exceptions.csv"
-        report = next(file for file in day.manifest if file.stable == stable)
+        report = next(file for file in day.manifest if file.stable == report_path(run_date))
         rows = read_rows(platform.lake, platform.lake.path(report.path.rsplit("/", 1)[0], KEPT_ROWS))
     line = crash_row(crash, showing=shows(day, crash)) if crash else None
     for row in rows:

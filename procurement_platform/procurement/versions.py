@@ -101,6 +101,8 @@ def rolled_back(platform: Platform, run_date: dt.date) -> Iterator[TableRun]:
     if day is None:
         return
     for run in platform.registry.committed(run_date, day.tables).values():
+        if run.run_id == day.tables[run.table]:
+            continue
         published = platform.registry.get(run.table, run_date, day.tables[run.table])
         if published is not None and run.staged_at < published.staged_at and run.content_hash != published.content_hash:
             yield run

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from procurement_platform.inbox.strays import in_words, strays
+from procurement_platform.inbox.strays import strays, strays_in_words
 from procurement_platform.lake.files import Lake
 
 FEEDS = ("orders", "stock")
@@ -38,10 +38,16 @@ def test_an_inbox_that_is_not_there_has_none(tmp_path: Path) -> None:
     assert strays(Lake(str(tmp_path)), FEEDS) == []
 
 
-def test_the_first_few_are_named_with_the_remedy() -> None:
-    told = in_words([f"inbox/{name}" for name in "abcde"])
-    assert told == (
+def test_the_first_few_are_named_with_the_remedy(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    assert strays_in_words(lake, FEEDS) is None
+    for name in "abcde":
+        lake.write(f"inbox/{name}", b"")
+    assert strays_in_words(lake, FEEDS) == (
         "no run looks at 'inbox/a', 'inbox/b', 'inbox/c' and 2 more: market files go into inbox/orders/DATE or inbox/stock/DATE, "
         "with a date such as 2025-12-20"
     )
-    assert "\x1b" not in in_words(["inbox/\x1b[31m"])
+    lake.write("inbox/\x1b[31m", b"")
+    told = strays_in_words(lake, FEEDS)
+    assert told is not None
+    assert "no run looks at 'inbox/\\x1b[31m', " in told

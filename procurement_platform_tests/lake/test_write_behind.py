@@ -1,5 +1,6 @@
 """Files that are sent behind, over a file system that can be held and made to fail."""
 
+import gc
 import threading
 from pathlib import Path
 
@@ -89,6 +90,16 @@ def test_a_file_whose_making_failed_is_not_sent(tmp_path: Path) -> None:
     files = WriteBehind(held)
     with pytest.raises(TypeError), files.open(str(path), "wb") as file:
         file.write("no bytes")  # type: ignore[call-overload]
+    files.settle()
+    assert not path.exists()
+
+
+def test_a_file_that_is_forgotten_is_not_sent(tmp_path: Path) -> None:
+    held, path = Held(), tmp_path / "half.avro"
+    held.go_on.set()
+    files = WriteBehind(held)
+    files.open(str(path), "wb").write(b"half")
+    gc.collect()
     files.settle()
     assert not path.exists()
 

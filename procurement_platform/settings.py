@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     database_url: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="URL of a PostgreSQL server (15 or later). Default: the embedded one of the home."
     )
-    start_date: dt.date = Field(dt.date(2025, 1, 1), description="The first run date that can be run: the start of the daily partitions.")
+    start_date: dt.date = Field(
+        dt.date(2025, 1, 1), ge=dt.date(1970, 1, 1), description="The first run date that can be run: the start of the daily partitions."
+    )
     timezone: str = Field("UTC", description="The time zone in which a run date begins and ends, and in which `run` finds today.")
     run_date: Annotated[dt.date | None, BeforeValidator(_none_if_blank)] = Field(
         None,
@@ -415,6 +417,8 @@ def allowed(field: str) -> str:
     match limits:
         case {"ge": low, "le": high}:
             span = f" from {low} to {high}"
+        case {"ge": dt.date() as low}:
+            span = f", {low} or later"
         case {"ge": low}:
             span = f" of at least {low}"
         case _:

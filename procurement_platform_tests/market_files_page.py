@@ -106,11 +106,12 @@ out: what they unpack to is not known before.
   is no UTF-8 are INVALID_ROW; an Avro or Parquet file with such a text is rejected.
 - **CSV**: a header line, then one row a line; `,`, `;` or tab between cells, whichever the header has most of. Cells may be quoted by `"`
   and then hold line ends; a quote in a cell is doubled. Excel's first line `sep=;` is not taken: remove it. Empty lines are skipped.
-- **Columns**: in any order, by the names below, without regard to case. Columns that the contract does not have are kept out and noted;
+- **Columns**: in any order, by the names below, without regard to case. A file with two columns that could be the same one (`Qty` and
+  `qty`) is rejected, unless one has the very name below (`quantity`). Columns that the contract does not have are kept out and noted;
   those that may be left out are empty where they are.
-- **Numbers**: a decimal point, and no separators of thousands: `1.200` is 1.2, and `1,200` and `1.200,50` are INVALID_ROW. Zeros beyond
-  the places are fine, other digits there are not: nothing is rounded. Floating point columns (Avro, Parquet) are refused: send decimals,
-  whole numbers or text.
+- **Numbers**: a decimal point, no separators of thousands and no exponents: `1.200` is 1.2, and `1,200`, `1.200,50` and `1e3` are
+  INVALID_ROW. Zeros beyond the places are fine, other digits there are not: nothing is rounded. Floating point columns (Avro, Parquet)
+  are refused: send decimals, whole numbers or text.
 - **Times**: ISO 8601 with date and time (`2025-12-20T14:03:00+01:00`, `2025-12-20T13:03Z`, `2025-12-20 14:03:00.5`), or a timestamp column.
   Without an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time
   that the clocks skip is INVALID_ROW.

@@ -70,6 +70,11 @@ def test_dot_env_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.
             "PROCUREMENT_TIMEZONE='../../etc/passwd': no IANA time zone; write one such as Europe/Berlin",
         ),
         ("RUN_DATE", "20.12.2025", "RUN_DATE='20.12.2025' is not allowed: write a date such as 2025-12-20"),
+        (
+            "PROCUREMENT_START_DATE",
+            "0001-01-01",
+            "PROCUREMENT_START_DATE='0001-01-01' is not allowed: write a date such as 2025-12-20, 1970-01-01 or later",
+        ),
         ("PROCUREMENT_SQL_THREADS", "0", "PROCUREMENT_SQL_THREADS='0' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_SQL_THREADS", "many", "PROCUREMENT_SQL_THREADS='many' is not allowed: write a whole number from 1 to 256"),
         ("PROCUREMENT_PREVIEW_ROWS", "1.5", "PROCUREMENT_PREVIEW_ROWS='1.5' is not allowed: write a whole number from 0 to 1000"),
@@ -110,7 +115,7 @@ def test_several_malformed_settings_are_all_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigurationError) as problem:
         load_settings()
     assert str(problem.value) == (
-        "PROCUREMENT_START_DATE='y' is not allowed: write a date such as 2025-12-20; "
+        "PROCUREMENT_START_DATE='y' is not allowed: write a date such as 2025-12-20, 1970-01-01 or later; "
         "PROCUREMENT_SQL_THREADS='x' is not allowed: write a whole number from 1 to 256"
     )
 

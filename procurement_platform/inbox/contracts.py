@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from procurement_platform.errors import ConfigurationError
+from procurement_platform.errors import ConfigurationError, InvalidFile
 
 Kind = Literal["text", "integer", "decimal", "instant"]
 Role = Literal["market", "sku", "measure"]
@@ -81,24 +81,26 @@ class Contract:
     def match(self, columns: Iterable[str]) -> dict[str, str]:
         """Which of a file's columns is which field: field name → column name; fields without a column are left out.
 
-        A field takes, in this order, the column of its own name, of one of its aliases, then either without regard to case or
-        surrounding blanks. A column serves one field at most.
+        A field takes the column of its own name; without one, a column of one of its other names, or of either without regard to case
+        and surrounding blanks. A column serves one field at most.
+
+        Raises:
+            InvalidFile: several columns could be a field, and none has its very name.
         """
         exact = list(columns)
-        folded: dict[str, str] = {}
-        for column in exact:
-            folded.setdefault(column.strip().casefold(), column)
-        own_names = {each.name for each in self.fields}
+        of_their_own = {each.name for each in self.fields}.intersection(exact)
         found: dict[str, str] = {}
         for each in self.fields:
-            names = (each.name, *each.aliases)
-            candidates = [name for name in names if name in exact]
-            candidates += [folded[name.casefold()] for name in names if name.casefold() in folded]
-            taken = set(found.values())
-            # A column bearing another field's own name belongs to that field, whatever the aliases say.
-            choice = next((c for c in candidates if c not in taken and (c == each.name or c not in own_names)), None)
-            if choice is not None:
-                found[each.name] = choice
+            if each.name in of_their_own:
+                found[each.name] = each.name
+                continue
+            names = {name.casefold() for name in (each.name, *each.aliases)}
+            could_be = [name for name in exact if name not in of_their_own and name.strip().casefold() in names]
+            if len(could_be) > 1:
+                several = ", ".join(repr(name[:40]) for name in could_be[:20])
+                raise InvalidFile(f"each of the columns {several} could be {each.name}; give the one that is meant that very name")
+            if could_be:
+                found[each.name] = could_be[0]
         return found
 
 
@@ -106,7 +108,8 @@ def contract_from_avsc(text: str) -> Contract:
     """A contract from an Avro record schema's JSON text.
 
     Raises:
-        ConfigurationError: a type that is no text, integer, decimal or instant, or a role that is missing or given twice.
+        ConfigurationError: a type that is no text, integer, decimal or instant, a role that is missing or given twice, or a name that
+            two fields have.
     """
     schema = json.loads(text)
     fields = tuple(_field(each) for each in schema["fields"])
@@ -115,6 +118,9 @@ def contract_from_avsc(text: str) -> Contract:
         holders = [each.name for each in fields if each.role == role]
         if len(holders) != 1:
             raise ConfigurationError(f"contract {contract.name}: one field must have the role {role}, found {holders or 'none'}")
+    names = [name for each in fields for name in {name.casefold() for name in (each.name, *each.aliases)}]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"contract {contract.name}: two fields may be called {', '.join(twice)}")
     return contract
 
 

@@ -141,7 +141,7 @@ def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType, _: str) -> tuple
         value = pl.when(source.str.contains(digits)).then(source.str.strip_chars().cast(exact, strict=False))
     return (
         value,
-        f"a number with at most {whole} digits before and {field.scale} after the decimal point",
+        f"a plain number with at most {whole} digits before and {field.scale} after the decimal point",
         f"send decimal({field.precision},{field.scale}), a whole number or text: floating point is not exact",
     )
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import fastavro
 import pytest
 
-from procurement_platform.errors import ConfigurationError
+from procurement_platform.errors import ConfigurationError, InvalidFile
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.procurement.feeds import FEEDS, ORDERS, STOCK
@@ -37,18 +37,26 @@ def test_reads_kinds_rules_and_roles() -> None:
         (["market", "sku", "n"], {"market": "market", "sku": "sku", "n": "n"}),
         (["MARKET", " Article ", "N"], {"market": "MARKET", "sku": " Article ", "n": "N"}),
         (["article", "sku"], {"sku": "sku"}),
-        (["SKU", "article"], {"sku": "article"}),
         (["Sku", "sku"], {"sku": "sku"}),
+        (["sku", "SKU", "Article", "article"], {"sku": "sku"}),
         (["other"], {}),
     ],
 )
-def test_matches_columns_by_name_then_alias_then_without_case(columns: list[str], expected: dict[str, str]) -> None:
+def test_matches_columns_by_name_then_by_other_names_and_without_case(columns: list[str], expected: dict[str, str]) -> None:
     assert contract().match(columns) == expected
 
 
-def test_an_alias_never_takes_another_fields_own_column() -> None:
-    fields = [*FIELDS, {"name": "n2", "type": "string"}]
-    assert contract(fields).match(["n2"]) == {"n2": "n2"}
+@pytest.mark.parametrize("columns", [["SKU", "article"], ["Sku", "SKU"], ["article", "ARTICLE"], ["n", "article", " sku", "market"]])
+def test_several_columns_that_could_be_one_are_not_guessed_at(columns: list[str]) -> None:
+    several = ", ".join(repr(name) for name in columns if name.strip().casefold() in ("sku", "article"))
+    with pytest.raises(InvalidFile) as caught:
+        contract().match(columns)
+    assert str(caught.value) == f"each of the columns {several} could be sku; give the one that is meant that very name"
+
+
+def test_two_fields_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"two fields may be called article$"):
+        contract([*FIELDS, {"name": "Article", "type": "string"}])
 
 
 @pytest.mark.parametrize("declared", ["double", "long", {"type": "array", "items": "string"}, {"type": "bytes"}])

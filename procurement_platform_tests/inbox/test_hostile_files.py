@@ -354,7 +354,7 @@ def test_numbers_no_decimal_holds(desk: Desk) -> None:
     outcome = desk.decode(csv_bytes([order(number, quantity=value) for number, value in enumerate(values)]), "csv")
     reasons = desk.reasons(outcome)
     assert set(reasons) == set(range(1, 14))
-    assert "quantity 1e400 is not a number with at most 15 digits" in reasons[1]
+    assert "quantity 1e400 is not a plain number with at most 15 digits" in reasons[1]
     assert reasons[4] == "quantity -1 is not above 0: send the units ordered"
     assert "PROCUREMENT_MAX_QUANTITY" in reasons[7]
     assert "is not a number: write a decimal point, as in 1.5" in reasons[8]

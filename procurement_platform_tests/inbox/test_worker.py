@@ -122,6 +122,13 @@ def test_aliases_are_noted(desk: Desk) -> None:
     assert outcome.accepted == 1
 
 
+def test_two_columns_that_could_be_one_reject_the_file(desk: Desk) -> None:
+    two = csv_bytes([order() | {"QTY": 7}]).replace(b"quantity", b"Qty")
+    outcome = desk.decode(two, "csv")
+    assert (outcome.status, outcome.accepted) == ("rejected", 0)
+    assert "each of the columns 'Qty', 'QTY' could be quantity; give the one that is meant that very name" in str(outcome.reason)
+
+
 def test_products_count_on_their_days_only(desk: Desk) -> None:
     outcome = desk.decode(csv_bytes([order(1, sku="SKU-OLD"), order(2, sku="SKU-NEW"), order(3)]), "csv")
     assert set(desk.reasons(outcome)) == {1, 2}

@@ -27,7 +27,7 @@ def test_digits_that_do_not_fit_are_told(desk: Desk) -> None:
     outcome = desk.decode(parquet([order(quantity=value) for value in values], {"quantity": pa.decimal128(38, 4)}), "parquet")
     assert [line["quantity"] for line in desk.lines(outcome)] == [Decimal("1.001")]
     reasons = desk.reasons(outcome)
-    assert reasons[1] == "quantity 1.0001 is not a number with at most 15 digits before and 3 after the decimal point"
+    assert reasons[1] == "quantity 1.0001 is not a plain number with at most 15 digits before and 3 after the decimal point"
     assert reasons[4] == "quantity is empty: send it in every row"
 
 

@@ -92,9 +92,10 @@ class Cluster:
 
     def lake(self, settings: Settings) -> Lake:
         if settings.lake is None or not settings.lake.startswith("hdfs://"):
+            given = f"PROCUREMENT_LAKE={settings.lake} is no folder on HDFS" if settings.lake else "PROCUREMENT_LAKE is not set"
             raise ConfigurationError(
-                f"PROCUREMENT_LAKE={settings.lake or ''} is no folder on HDFS, which is where the cluster profile keeps its lake: "
-                "write hdfs://namenode:port/folder"
+                f"{given}: the cluster profile keeps its lake on HDFS; write hdfs://namenode:port/folder "
+                "(`procurement stack env` prints it for the servers of `procurement stack`)"
             )
         # Every other part takes the lake: where a package is missing, this says so before any of them is imported.
         if missing := [name for name in CLUSTER_PACKAGES if find_spec(name) is None]:

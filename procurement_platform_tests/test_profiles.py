@@ -10,9 +10,18 @@ from procurement_platform.platform import Platform
 from procurement_platform.settings import Settings
 
 
-@pytest.mark.parametrize("lake", [None, "/srv/lake", "s3://bucket/lake"])
-def test_the_clusters_lake_is_on_hdfs(home: Settings, lake: str | None) -> None:
-    with pytest.raises(ConfigurationError, match=r"is no folder on HDFS, .* write hdfs://namenode:port/folder"):
+@pytest.mark.parametrize(
+    ("lake", "told"),
+    [
+        (None, "PROCUREMENT_LAKE is not set: the"),
+        ("/srv/lake", "PROCUREMENT_LAKE=/srv/lake is no folder on HDFS: the"),
+        ("s3://bucket/lake", "PROCUREMENT_LAKE=s3://bucket/lake is no folder on HDFS: the"),
+    ],
+)
+def test_the_clusters_lake_is_on_hdfs(home: Settings, lake: str | None, told: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"^{told} cluster profile .* write hdfs://namenode:port/folder \(`procurement stack env`"
+    ):
         _ = Platform(home.model_copy(update={"profile": "cluster", "lake": lake})).lake
 
 

@@ -18,7 +18,7 @@ from procurement_platform.lake.parquet import read_rows
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement.publication import DOMAIN, KEPT_ROWS, report_agrees, report_path, show_crash, shows
-from procurement_platform.procurement.reference.tables import MARKETS, SUPPLIERS
+from procurement_platform.procurement.reference.tables import MARKETS, PRODUCTS, SUPPLIERS, ReferenceTable
 from procurement_platform.procurement.tables import NET_DEMAND, SUPPLIER_ORDERS
 from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import crash_row
@@ -104,20 +104,17 @@ def orders(platform: Platform, run_date: dt.date, supplier: str | None = None) -
         ProcurementError: the day was never published, or knows no such supplier.
     """
     day = published_day(platform, run_date)
-    found = False
-    for row in _rows(platform, day, SUPPLIER_ORDERS):
-        if supplier is None or row["supplier_id"] == supplier:
-            found = True
-            yield row
-    if supplier is not None and not found:
-        from procurement_platform.procurement.reference.of_day import check_known
-
-        check_known(platform, day, SUPPLIERS, supplier)
+    yield from _chosen(platform, day, _rows(platform, day, SUPPLIER_ORDERS), ("supplier_id", supplier, SUPPLIERS))
 
 
-def demand(platform: Platform, run_date: dt.date) -> Rows:
-    """The published net demand of a day, in the order of market and SKU."""
-    yield from _rows(platform, published_day(platform, run_date), NET_DEMAND)
+def demand(platform: Platform, run_date: dt.date, market: str | None = None, sku: str | None = None) -> Rows:
+    """The published net demand of a day, in the order of market and SKU.
+
+    Raises:
+        ProcurementError: the day was never published, or knows no such market or SKU.
+    """
+    day = published_day(platform, run_date)
+    yield from _chosen(platform, day, _rows(platform, day, NET_DEMAND), ("market", market, MARKETS), ("sku", sku, PRODUCTS))
 
 
 def quarantine(platform: Platform, run_date: dt.date, feed: str | None = None, market: str | None = None) -> Rows:
@@ -127,17 +124,10 @@ def quarantine(platform: Platform, run_date: dt.date, feed: str | None = None, m
         ProcurementError: the day was never published, or knows no such market.
     """
     day = published_day(platform, run_date)
-    found = False
     # One table has the rows of many files, each in order: they are merged, so that none has to be held whole.
     paths = platform.publisher.run_files(QUARANTINE, run_date, day.tables[QUARANTINE.name])
-    for row in merge(*(read_rows(platform.lake, path) for path in paths), key=itemgetter("feed", "file", "row_number")):
-        if feed in (None, row["feed"]) and market in (None, row["market"]):
-            found = True
-            yield row
-    if market is not None and not found:
-        from procurement_platform.procurement.reference.of_day import check_known
-
-        check_known(platform, day, MARKETS, market)
+    rows = merge(*(read_rows(platform.lake, path) for path in paths), key=itemgetter("feed", "file", "row_number"))
+    yield from _chosen(platform, day, rows, ("feed", feed, None), ("market", market, MARKETS))
 
 
 @dataclass(frozen=True)
@@ -235,3 +225,18 @@ def _free(platform: Platform, run_date: dt.date) -> Iterator[bool]:
 def _rows(platform: Platform, day: PublishedDay, table: Table) -> Rows:
     for path in platform.publisher.run_files(table, day.run_date, day.tables[table.name]):
         yield from read_rows(platform.lake, path)
+
+
+def _chosen(platform: Platform, day: PublishedDay, rows: Rows, *choices: tuple[str, str | None, ReferenceTable | None]) -> Rows:
+    """The rows that have the chosen codes (column, code, its table); where none has, a code that the day does not know is named."""
+    chosen = [(column, code, table) for column, code, table in choices if code is not None]
+    none = True
+    for row in rows:
+        if all(row[column] == code for column, code, _ in chosen):
+            none = False
+            yield row
+    for _, code, table in chosen if none else ():
+        if table is not None:
+            from procurement_platform.procurement.reference.of_day import check_known
+
+            check_known(platform, day, table, code)

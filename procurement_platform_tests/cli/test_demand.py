@@ -35,6 +35,33 @@ def test_unknown_stock_is_withheld_or_planned_as_the_help_says(procurement: Proc
     assert "compute plans as if there were no stock" in told
 
 
+def test_a_market_and_a_sku_are_picked(procurement: Procurement, ran_day: RanDay) -> None:
+    rows = procurement("demand", DAY, "--format", "json").json
+    market, sku = rows[0]["market"], rows[0]["sku"]
+    assert procurement("demand", DAY, "--market", market, "--format", "json").json == [row for row in rows if row["market"] == market]
+    assert procurement("demand", DAY, "--sku", sku, "--format", "json").json == [row for row in rows if row["sku"] == sku]
+    both = procurement("demand", DAY, "--sku", sku, "--market", market)
+    assert both.out.splitlines()[0].strip() == f"Net demand of {DAY}: {sku} in {market}"
+    assert sum(sku in line for line in both.out.splitlines()[1:]) == 1
+
+
+def test_what_the_day_does_not_know_is_named_and_what_was_not_planned_is_said(
+    procurement: Procurement, ran_day: RanDay, tmp_path: Path
+) -> None:
+    rows = procurement("demand", DAY, "--format", "json").json
+    assert (
+        f"{rows[0]['sku']}x is no product in the reference that {DAY} was run with"
+        in procurement("demand", DAY, "--sku", f"{rows[0]['sku']}x").error
+    )
+    assert f"XX is no market in the reference that {DAY} was run with" in procurement("demand", DAY, "--market", "XX").error
+    assert procurement("reference", "export", tmp_path).code == 0
+    products = [row["sku"] for row in csv.DictReader((tmp_path / "products.csv").read_text("utf-8").splitlines())]
+    unplanned = next(sku for sku in products if sku not in {row["sku"] for row in rows})
+    done = procurement("demand", DAY, "--sku", unplanned, "--format", "json")
+    assert (done.code, done.json) == (0, [])
+    assert f"{unplanned} was not planned on {DAY}" in done.err
+
+
 def test_markets_and_skus_are_in_order_and_once(procurement: Procurement, ran_day: RanDay) -> None:
     keys = [(row["market"], row["sku"]) for row in procurement("demand", DAY, "--format", "json").json]
     assert keys == sorted(set(keys))

@@ -25,7 +25,9 @@ found AS (
       WHEN s.withdrawn > 0 THEN ' is in use: what it sent was withdrawn (procurement files says by whom, and why).'
       ELSE ' had come whole when this day was run; it is due by ' || m.stock_cutoff || ' (' || m.timezone || ') on the day after.'
     END || ' Put one into inbox/stock/' || CAST(CAST(:run_date AS date) AS varchar) || '/, named ' || m.market
-      || ' with .avro, .parquet, .csv, .csv.gz or .jsonl, and run the day again.' AS message
+      || ' with .avro, .parquet, .csv, .csv.gz or .jsonl, and run the day again.'
+      || CASE WHEN m.when_missing = 'compute' THEN ' Until then it is planned as if it had no stock (its when_missing is compute).' ELSE '' END
+      AS message
   FROM markets m
   LEFT JOIN sent s ON s.market = m.market
   WHERE m.sends_stock

@@ -13,8 +13,9 @@ from procurement_platform.errors import ReferenceError_
 from procurement_platform.procurement.reference import snapshot, unusable
 from procurement_platform.procurement.reference.read import BAD, ROW, Problem, TableFile, overlapping, read_table
 from procurement_platform.procurement.reference.tables import BY_NAME, REFERENCE_TABLES, SUPPLIER_PRODUCTS, ForeignKey, ReferenceTable
+from procurement_platform.texts import first_few
 
-TOLD_GONE = 5  # rows that were removed, in a report
+TOLD_GONE = 5  # rows that a report or a problem names
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,11 @@ def _dangling_in(
             yield file.problem(row, column, value, f"is not in {foreign.table}; add it there, or remove this row")
         return
     values = _values(connection, table.name, column)
-    for value in values.filter(~values.is_in(known.drop_nulls().implode())).sort():
-        what = f"the table {table.name}, which stays as it is, has rows of it; keep it, or give {table.name}.csv without it"
-        yield Problem(files[foreign.table].file, 0, 0, f", {BY_NAME[foreign.table].key[0]} {value!r} is missing: {what}")
+    if missing := values.filter(~values.is_in(known.drop_nulls().implode())).sort().to_list():  # one problem, however many rows lack theirs
+        named = f"{BY_NAME[foreign.table].key[0]} {first_few([repr(value) for value in missing], TOLD_GONE)}"
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        what = f"the table {table.name}, which stays as it is, has rows of {them}; keep {them}, or give {table.name}.csv without {them}"
+        yield Problem(files[foreign.table].file, 0, 0, f", {named} {are} missing: {what}")
 
 
 def _name(table: str) -> sql.Identifier:

@@ -168,6 +168,25 @@ def test_a_parent_that_rows_in_the_database_need_cannot_go(database: Database, l
     )
 
 
+def test_however_many_rows_lose_their_parent_it_is_one_problem(database: Database, tmp_path: Path) -> None:
+    skus = [f"K{number:03}" for number in range(200)]
+    folder = put(
+        tmp_path / "set",
+        **SET
+        | {
+            "products": "sku,name\n" + "".join(f"{sku},x\n" for sku in skus),
+            "supplier_products": "supplier_id,sku,unit_price\n" + "".join(f"S,{sku},1\n" for sku in skus),
+            "planning_parameters": "sku,market\n",
+        },
+    )
+    load_reference(database, folder)
+    (problem,) = problems(database, put(tmp_path / "own", products="sku,name\nK007,mine\n"))
+    assert problem == (
+        "products.csv, sku 'K000', 'K001', 'K002', 'K003', 'K004' and 194 more are missing: the table supplier_products, "
+        "which stays as it is, has rows of them; keep them, or give supplier_products.csv without them"
+    )
+
+
 def test_all_problems_of_all_files_are_told_at_once(database: Database, tmp_path: Path) -> None:
     folder = put(
         tmp_path / "set",

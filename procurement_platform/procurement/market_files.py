@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from procurement_platform.inbox.ledger import LedgerFile
@@ -67,10 +68,11 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
     ]
     seen = Seen(known)
     in_use = {(f.feed, f.name): f.file_name for f in known if f.state == "accepted"}
+    active = {market for market, *_ in _active_markets(platform, run_date)}
     for feed in FEEDS:
         found = scan(platform.lake.path("inbox"), feed.name, run_date, 0, files=platform.lake.fs)
         lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
-        lines += [_waiting(platform, feed.name, run_date, file, in_use) for file in lying if not seen.has(file)]
+        lines += [_waiting(platform, feed.name, run_date, file, in_use, active) for file in lying if not seen.has(file)]
     have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
     for each in expected(platform, run_date):
         if (each.feed, each.market) not in have:
@@ -82,25 +84,36 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
 
 def expected(platform: Platform, run_date: dt.date) -> list[Expected]:
     """Which files a day should have, each due at its market's time of day after the run date; in the order of the markets."""
+    # The day's orders are complete when the day is over: the cut-off is on the day after.
+    after = run_date + dt.timedelta(days=1)
+    return [
+        Expected(market, feed, dt.datetime.combine(after, cutoff, ZoneInfo(zone)))
+        for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in _active_markets(platform, run_date)
+        for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff))
+        if sends
+    ]
+
+
+def _active_markets(platform: Platform, run_date: dt.date) -> list[tuple[Any, ...]]:
+    """The markets that are active on a day, in their order: code, time zone, whether it sends orders and stock, and until when."""
     with platform.database.transaction() as connection:
-        rows = connection.execute(
+        return connection.execute(
             """
             SELECT market, timezone, sends_orders, sends_stock, orders_cutoff, stock_cutoff FROM reference.markets
             WHERE (active_from IS NULL OR active_from <= %(day)s) AND (active_to IS NULL OR active_to >= %(day)s) ORDER BY market
             """,
             {"day": run_date},
         ).fetchall()
-    # The day's orders are complete when the day is over: the cut-off is on the day after.
-    after = run_date + dt.timedelta(days=1)
-    return [
-        Expected(market, feed, dt.datetime.combine(after, cutoff, ZoneInfo(zone)))
-        for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in rows
-        for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff))
-        if sends
-    ]
 
 
-def _waiting(platform: Platform, feed: str, run_date: dt.date, file: FoundFile | UnfitFile, in_use: dict[tuple[str, str], str]) -> FileLine:
+def _waiting(
+    platform: Platform,
+    feed: str,
+    run_date: dt.date,
+    file: FoundFile | UnfitFile,
+    in_use: dict[tuple[str, str], str],
+    active: set[str],
+) -> FileLine:
     """A file in the inbox that no run has seen as it is now."""
     if isinstance(file, UnfitFile):
         return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
@@ -109,6 +122,8 @@ def _waiting(platform: Platform, feed: str, run_date: dt.date, file: FoundFile |
         note = "in the inbox, and cannot be read: give the platform read access"
     elif (seconds := (dt.datetime.now(dt.UTC) - file.modified_at).total_seconds()) < platform.settings.settle_seconds:
         note = f"in the inbox, written to {max(seconds, 0):.1f} s ago; the next run takes it once it does not change any more"
+    elif active and file.identity.market not in active:  # without any the sample set is loaded first
+        note = f"in the inbox; {file.identity.market} is no market that is active on {run_date}: correct the name, or load the market"
     elif before is not None:
         note = f"in the inbox; the next run takes it in place of the {before} in use"
     else:

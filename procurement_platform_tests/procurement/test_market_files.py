@@ -52,6 +52,14 @@ def test_a_file_that_waits_is_shown_beside_the_one_in_use(shop: Shop) -> None:
     assert ("orders", "DE", "missing") not in found
 
 
+def test_a_file_that_waits_of_no_active_market_is_not_said_to_be_taken(shop: Shop) -> None:
+    shop.put("orders", "XX", [order("1", "B", 7)], form="csv")
+    told = "in the inbox; XX is no market that is active on 2025-12-20: correct the name, or load the market"
+    assert lines(shop)["orders", "XX.csv", "waiting"].note == told
+    shop.run()
+    assert lines(shop)["orders", "XX.csv", "rejected"].note.startswith("XX is no market that is active on 2025-12-20: ")
+
+
 def test_what_cannot_be_taken_is_shown_with_its_reason(shop: Shop) -> None:
     shop.put_bytes("orders", "notes.txt", b"hello")
     assert lines(shop)["orders", "notes.txt", "waiting"].note.startswith("in the inbox, and not taken: 'notes.txt' ends in no known format")

@@ -34,6 +34,7 @@ TESTED_BY = {
     "database/migrations/versions/r0001_tables.py": "database/test_migrate.py",
     "database/migrations/versions/r0002_reinstated_files.py": "database/test_migrate.py",
     "database/migrations/versions/r0003_files_by_name.py": "database/test_migrate.py",
+    "database/migrations/versions/r0004_restored_runs.py": "database/test_migrate.py",
     "database/postgres_folder.py": "database/test_embedded.py",
     "engines/base.py": "engines/test_duckdb.py",
     "engines/compile.py": "engines/test_queries.py",

@@ -7,7 +7,7 @@ import psycopg
 
 from procurement_platform.errors import ConfigurationError
 
-HEAD = "0003"  # the newest file of migrations/versions/, told here so that a warm start imports no alembic
+HEAD = "0004"  # the newest file of migrations/versions/, told here so that a warm start imports no alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7270219
 

@@ -98,7 +98,14 @@ class TableCatalog:
         Raises:
             InputGone: the table names a file that is not there.
         """
-        paths = self.named(table, first, last)
+        return self.there(table, self.named(table, first, last))
+
+    def there(self, table: Table, paths: list[str]) -> list[str]:
+        """Files that a table names, once it is known that they are there.
+
+        Raises:
+            InputGone: one is not.
+        """
         for path in paths:
             if not self._lake.fs.exists(path):
                 raise InputGone(f"{table.name} names {self._lake.relative(path)}, which is gone: run that date again")

@@ -88,6 +88,7 @@ class Publisher:
         wanted = compacted["files"] if isinstance(compacted, Mapping) else run.content_hash
         if content_hash(self.lake, filled) != wanted:
             raise InputGone(f"the files of {table.name} {run.run_date} in {', '.join(run.folders)} are not what run {run.run_id} committed")
+        self.registry.restoring(table.name, run.run_date, run.run_id)  # a kill after the table's commit leaves it unrecorded
         return self.commit(table, run.run_date, run.run_id, filled, guard=guard, inputs=run.inputs, content=run.content_hash)
 
     def run_files(self, table: Table, run_date: dt.date, run_id: str) -> list[str]:

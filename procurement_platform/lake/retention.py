@@ -26,7 +26,8 @@ def remove_old_runs(
 
     What a table's current state or a published day names is never removed, nor anything of the run
     that published it: stable links lead there. Neither is a run that began since the date's last known commit and was never recorded as
-    committed: it may have been killed in between. The caller holds the day's lock, so that no run is writing.
+    committed, nor one that the table was being taken back to: it may have been killed in between. The caller holds the day's lock, so
+    that no run is writing.
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """
@@ -42,7 +43,7 @@ def dates_with_old_runs(database: Database, *, days: int) -> list[dt.date]:
         rows = connection.execute(
             """
             SELECT DISTINCT run_date FROM control.table_runs
-            WHERE state <> 'committed' AND staged_at < now() - make_interval(days => %s) ORDER BY run_date
+            WHERE state NOT IN ('committed', 'restoring') AND staged_at < now() - make_interval(days => %s) ORDER BY run_date
             """,
             (days,),
         ).fetchall()
@@ -71,7 +72,7 @@ def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, qui
                 SELECT t.table_name, t.run_id FROM control.published_days d JOIN ranked t ON t.run_id = d.run_id WHERE d.run_date = %(date)s
             )
             SELECT r.table_name, r.run_id, r.folder FROM ranked r
-            WHERE r.place > %(runs)s AND r.state <> 'committed' AND r.staged_at < now() - make_interval(days => %(days)s)
+            WHERE r.place > %(runs)s AND r.state NOT IN ('committed', 'restoring') AND r.staged_at < now() - make_interval(days => %(days)s)
                 AND NOT (r.state = 'staged' AND r.staged_at > coalesce((
                     SELECT max(c.committed_at) FROM control.table_runs c
                     WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.state = 'committed'

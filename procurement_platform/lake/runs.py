@@ -30,7 +30,7 @@ _COLUMNS = "table_name, run_date, run_id, folder, state, rows, content_hash, inp
 
 
 class RunRegistry:
-    """Writes and reads `control.table_runs`. A row in state `staged` protects files that are not committed yet."""
+    """Writes and reads `control.table_runs`. A row in state `staged` or `restoring` protects files that are not committed yet."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,7 +61,10 @@ class RunRegistry:
         """Records that a run's files are the run date's state; the run before it becomes `superseded`."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE control.table_runs SET state = 'superseded' WHERE table_name = %s AND run_date = %s AND state = 'committed'",
+                """
+                UPDATE control.table_runs SET state = 'superseded'
+                WHERE table_name = %s AND run_date = %s AND state IN ('committed', 'restoring')
+                """,
                 (table, run_date),
             )
             connection.execute(
@@ -73,6 +76,29 @@ class RunRegistry:
                 (rows, content_hash, Jsonb(dict(inputs)), snapshot_id, table, run_date, run_id),
             )
 
+    def restoring(self, table: str, run_date: dt.date, run_id: str) -> None:
+        """Announces that a table is about to be taken back to a run: from here on its files are protected until another commit."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE control.table_runs SET state = 'restoring' WHERE table_name = %s AND run_date = %s AND run_id = %s",
+                (table, run_date, run_id),
+            )
+
+    def doubtful(self, run_date: dt.date, but: str) -> set[str]:
+        """The tables that may hold other rows than those recorded: a run (not `but`) was about to commit to them, and never said it did."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                """
+                SELECT DISTINCT r.table_name FROM control.table_runs r
+                WHERE r.run_date = %(date)s AND r.run_id <> %(but)s AND (r.state = 'restoring' OR r.state = 'staged' AND r.staged_at > (
+                    SELECT max(c.committed_at) FROM control.table_runs c
+                    WHERE c.table_name = r.table_name AND c.run_date = %(date)s AND c.state = 'committed'
+                ))
+                """,
+                {"date": run_date, "but": but},
+            ).fetchall()
+        return {row[0] for row in rows}
+
     def current(self, table: str, run_date: dt.date) -> TableRun | None:
         """The run whose files are the run date's state."""
         runs = self._select("table_name = %s AND run_date = %s AND state = 'committed'", (table, run_date))
@@ -83,17 +109,18 @@ class RunRegistry:
         runs = self._select("table_name = ANY(%s) AND run_date = %s AND state = 'committed'", (list(tables), run_date))
         return {run.table: run for run in reversed(runs)}
 
-    def contents(self, table: str, first: dt.date, last: dt.date) -> dict[dt.date, str]:
-        """The content hash of a table's rows for each run date of a range that has any."""
-        with self._database.transaction() as connection:
-            rows = connection.execute(
-                """
-                SELECT run_date, content_hash FROM control.table_runs
-                WHERE table_name = %s AND run_date BETWEEN %s AND %s AND state = 'committed' AND rows > 0
-                """,
-                (table, first, last),
-            ).fetchall()
-        return {row[0]: row[1] for row in rows}
+    def published(self, domain: str, table: str, first: dt.date, last: dt.date) -> dict[dt.date, TableRun]:
+        """The run whose rows of a table buyers see, for each date of a range that has any; in order."""
+        runs = self._select(
+            """
+            table_name = %s AND run_date BETWEEN %s AND %s AND rows > 0 AND EXISTS (
+                SELECT FROM control.published_days d
+                WHERE d.domain = %s AND d.run_date = table_runs.run_date AND d.tables ->> table_runs.table_name = table_runs.run_id
+            )
+            """,
+            (table, first, last, domain),
+        )
+        return {run.run_date: run for run in sorted(runs, key=lambda run: run.run_date)}
 
     def get(self, table: str, run_date: dt.date, run_id: str) -> TableRun | None:
         runs = self._select("table_name = %s AND run_date = %s AND run_id = %s", (table, run_date, run_id))

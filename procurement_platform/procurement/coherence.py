@@ -14,6 +14,8 @@ from procurement_platform.dayrun import DayRun
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.runs import TableRun
+from procurement_platform.lake.tables import Table
+from procurement_platform.platform import Platform
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
     AGGREGATED_ORDERS,
@@ -22,8 +24,10 @@ from procurement_platform.procurement.tables import (
     STOCK_LINES,
     SUPPLIER_ORDER_ALLOCATIONS,
     SUPPLIER_ORDERS,
+    TABLES,
 )
 
+_TABLES: Mapping[str, Table] = {table.name: table for table in TABLES}
 IN_USE = ("accepted", "rejected")  # states of the ledger's files that a day is made of
 
 
@@ -70,22 +74,30 @@ SOURCES: Mapping[str, Sources] = {
 
 @dataclass(frozen=True)
 class DayState:
-    """What a day has: the run of each outcome, the pinned reference versions, the ids of the files in use. Holds under the day's lock."""
+    """What a day has: the run of each outcome, the pinned reference versions, the ids of the files in use. Holds under the day's lock.
+
+    `lost`: outcomes whose table has rows that no run is known to have made: it was killed before it recorded them.
+    """
 
     run_date: dt.date
     outcomes: Mapping[str, TableRun]
     reference: Mapping[str, str]
     files: tuple[str, ...]
+    lost: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, run: DayRun) -> Self:
         """The day's state as it is now."""
         files = run.platform.ledger.files(run.run_date, states=IN_USE)
+        outcomes = run.platform.registry.committed(run.run_date, SOURCES)
+        doubtful = run.platform.registry.doubtful(run.run_date, run.run_id) & outcomes.keys() & _TABLES.keys()
+        lost = {name for name in doubtful if not _has_rows_of(run.platform, _TABLES[name], outcomes[name])}
         return cls(
             run.run_date,
-            run.platform.registry.committed(run.run_date, SOURCES),
+            {name: known for name, known in outcomes.items() if name not in lost},
             {pin.table: pin.version for pin in pins.pinned(run.platform, run.run_date).values()},
             tuple(sorted(file.file_id for file in files)),
+            frozenset(lost),
         )
 
     def inputs(self, name: str) -> dict[str, object]:
@@ -119,6 +131,8 @@ class DayState:
             self._follow(source, seen)
         known = self.outcomes.get(name)
         remedy = f"materialise {sources.step} of that date first, then what follows it"
+        if name in self.lost:
+            raise ProcurementError(f"{name} of {self.run_date} has rows of a run that was killed before it recorded them: {remedy}")
         if known is None:
             raise ProcurementError(f"{_spoken(name)} of {self.run_date} was never made: {remedy}")
         expected = self.inputs(name)
@@ -130,6 +144,12 @@ class DayState:
             )
         if sources.files and known.inputs.get("files") != expected["files"]:
             raise ProcurementError(f"{_spoken(name)} of {self.run_date} was made from other files than the ledger has in use: {remedy}")
+
+
+def _has_rows_of(platform: Platform, table: Table, known: TableRun) -> bool:
+    """Whether a table's rows of a date are those of the run that is recorded."""
+    folders = {platform.lake.relative(path).rpartition("/")[0] for path in platform.catalog.named(table, known.run_date)}
+    return folders <= set(known.folders) and bool(folders) == bool(known.rows)
 
 
 def _spoken(name: str) -> str:

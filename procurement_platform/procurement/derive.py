@@ -1,6 +1,5 @@
 """One way to make a table from SQL: run it into the run's folder, check it, commit it, and set its violations beside it."""
 
-import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,11 +61,11 @@ def relation(table: Table, files: Sequence[str]) -> Relation:
     return Relation(table.sql_types, tuple(files))
 
 
-def current(run: DayRun, table: Table, first: dt.date | None = None, last: dt.date | None = None) -> Relation:
-    """A table's rows as they stand for the run's date (or for `first` … `last`), as an input of a query."""
-    if first is None and table.name in run.committed:  # by a step before, in this process
+def current(run: DayRun, table: Table) -> Relation:
+    """A table's rows as they stand for the run's date, as an input of a query."""
+    if table.name in run.committed:  # by a step before, in this process
         return relation(table, run.committed[table.name])
-    return relation(table, run.platform.catalog.files(table, first or run.run_date, last))
+    return relation(table, run.platform.catalog.files(table, run.run_date))
 
 
 def stage(run: DayRun, table: Table, relations: Mapping[str, Relation]) -> Staged:

@@ -31,6 +31,14 @@ KEPT_ROWS = "_exceptions.parquet"
 ORDER_COLUMNS = tuple(c.name for c in SUPPLIER_ORDERS.columns)
 
 
+def published_lines(platform: Platform, first: dt.date, last: dt.date) -> dict[dt.date, TableRun]:
+    """The runs whose order lines count for other days: those that buyers see.
+
+    A line that only a run has which never published it is in no supplier order: what sent it again must not lose it.
+    """
+    return platform.registry.published(DOMAIN, ORDER_LINES.name, first, last)
+
+
 def exceptions_folder(run_date: dt.date) -> str:
     """The stable folder of a day's report."""
     return f"logs/exceptions/date={run_date.isoformat()}"

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from procurement_platform.inbox.late import Look, StaleDay, compared_with, next_dates, touched_dates
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS
-from procurement_platform.procurement.publication import DOMAIN
-from procurement_platform.procurement.tables import ORDER_LINES
+from procurement_platform.procurement.publication import DOMAIN, published_lines
 
 OLD_DATES_PER_LOOK = 30  # a year's are all looked at in 13 looks: six and a half minutes, where the sensors look every 30 s
 _RECENTLY = dt.timedelta(days=1)
@@ -78,6 +77,6 @@ def _look_at(platform: Platform, dates: Sequence[dt.date], now: dt.datetime, ear
     published = {day.run_date: day for date in dates if (day := platform.days.get(DOMAIN, date)) is not None}
     # What a day was compared with when it was published: with another window than today's, perhaps.
     first = min([earliest, *(date for day in published.values() for date in compared_with(day))])
-    lines = platform.registry.contents(ORDER_LINES.name, first, dates[-1])
+    lines = {date: run.content_hash or "" for date, run in published_lines(platform, first, dates[-1]).items()}
     look = Look(platform.lake, platform.ledger, [f.name for f in FEEDS], published, platform.settings.settle_seconds, now, lines)
     return look.stale_days(dates)

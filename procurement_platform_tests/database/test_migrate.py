@@ -124,7 +124,7 @@ def test_files_of_an_earlier_version_get_their_ids_wherever_they_are_named(
 def test_a_database_of_a_newer_version_is_refused(database: Database, home: Settings, connection: psycopg.Connection) -> None:
     connection.execute("UPDATE control.schema_version SET version_num = '9999'")
     connection.commit()
-    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0003.*newer version made it; install that one"):
+    with pytest.raises(ConfigurationError, match=r"schema revision 9999.*none after 0004.*newer version made it; install that one"):
         Database(home).ensure()
     assert connection.execute("SELECT version_num FROM control.schema_version").fetchone() == ("9999",)
 

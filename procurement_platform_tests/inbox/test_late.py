@@ -23,7 +23,8 @@ def see(shop: Shop) -> See:
     def look(first: dt.date = DAY, last: dt.date = DAY, settle_seconds: float = 0, now: dt.datetime | None = None) -> list[StaleDay]:
         platform = shop.platform
         published = {day.run_date: day for day in platform.days.between(DOMAIN, first, last)}
-        lines = platform.registry.contents("order_lines", first - dt.timedelta(days=7), last)
+        known = platform.registry.published(DOMAIN, "order_lines", first - dt.timedelta(days=7), last)
+        lines = {date: str(run.content_hash) for date, run in known.items()}
         at = now or dt.datetime.now(dt.UTC)
         look = Look(platform.lake, platform.ledger, ["orders", "stock"], published, settle_seconds, at, lines)
         return look.stale_days([first + dt.timedelta(days=n) for n in range((last - first).days + 1)])

@@ -121,8 +121,8 @@ def home(settings: "Settings") -> Iterator[Finding]:
 def lake(settings: "Settings") -> Iterator[Finding]:
     """The profile's servers can be used, and the lake's root be reached."""
     from procurement_platform.errors import ConfigurationError
-    from procurement_platform.inbox.strays import strays_in_words
     from procurement_platform.procurement.feeds import FEEDS
+    from procurement_platform.procurement.market_files import misplaced_files
     from procurement_platform.profiles import PROFILES
 
     try:
@@ -141,12 +141,11 @@ def lake(settings: "Settings") -> Iterator[Finding]:
     except (OSError, ValueError) as problem:
         yield Finding("lake", "wrong", f"{settings.lake_url}: {problem}", "correct PROCUREMENT_LAKE")
         return
-    feeds = [feed.name for feed in FEEDS]
-    days = {day for feed in feeds for day in found.folders(f"inbox/{feed}")} if there else set()
+    days = {day for feed in FEEDS for day in found.folders(f"inbox/{feed.name}")} if there else set()
     inbox = f"{len(days):,} {'day' if len(days) == 1 else 'days'} in the inbox" if days else "nothing in the inbox"
     mend = "" if days else "procurement simulate DATE writes sample files; procurement put FILE hands in one of yours"
     yield Finding("lake", "ok" if days else "look", f"{found.root}: {inbox}", mend)
-    if lost := strays_in_words(found, feeds):
+    if lost := misplaced_files(found, settings):
         yield Finding("inbox", "look", lost, "move them there, or remove them")
 
 

@@ -33,16 +33,14 @@ def list_(date: OptionalDate = None, form: FormatOption = "table") -> None:
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
     from procurement_platform.cli.output import say, show
-    from procurement_platform.inbox.strays import strays_in_words
-    from procurement_platform.procurement.feeds import FEEDS
     from procurement_platform.procurement.handing_in import SHORT_ID
-    from procurement_platform.procurement.market_files import market_files
+    from procurement_platform.procurement.market_files import market_files, misplaced_files
     from procurement_platform.settings import settings
 
     run_date = date or settings().default_run_date()
     with session.platform(reading=True) as platform:
         lines = [asdict(line) for line in market_files(platform, run_date)]
-        lost = strays_in_words(platform.lake, [feed.name for feed in FEEDS])
+        lost = misplaced_files(platform.lake, platform.settings)
     if form == "table":  # enough to tell them apart, and `files withdraw` takes it
         lines = [line | {"file_id": str(line["file_id"])[:SHORT_ID]} for line in lines]
     show(lines, COLUMNS, form, title=f"Files of {run_date}", hidden=("run_date",), view=View(("note",), SPARE))

@@ -74,13 +74,12 @@ def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
     """What the day was run without, reference tables that were refreshed, and published days that were compared with what it was before."""
     from procurement_platform.cli.output import say
     from procurement_platform.cli.refreshed import say_if_reference_is_newer, say_if_refreshed
-    from procurement_platform.inbox.strays import strays_in_words
-    from procurement_platform.procurement.feeds import FEEDS
+    from procurement_platform.procurement.market_files import misplaced_files
     from procurement_platform.procurement.stale import stale_after
 
     if not platform.ledger.files(run_date, states=("accepted",)):
         say(f"No market's file was used: no order of {run_date} rests on what markets sent (procurement files {run_date})", "yellow")
-    if lost := strays_in_words(platform.lake, [feed.name for feed in FEEDS]):
+    if lost := misplaced_files(platform.lake, platform.settings):
         say(lost, "yellow")
     say_if_refreshed(platform, run_date)
     say_if_reference_is_newer(platform, run_date)

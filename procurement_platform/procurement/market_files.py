@@ -7,9 +7,14 @@ from zoneinfo import ZoneInfo
 
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.strays import strays_in_words
 from procurement_platform.inbox.waiting import Seen, is_readable, name_of
+from procurement_platform.lake.files import Lake
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.feeds import FEEDS
+from procurement_platform.settings import Settings
+
+AHEAD = dt.timedelta(days=7)  # files may come before their day; one that is for a day further off is for a day that was mistyped
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Expected:
 
     def __str__(self) -> str:
         return f"{self.due:%Y-%m-%d %H:%M} ({self.due.tzinfo})"
+
+
+def misplaced_files(lake: Lake, settings: Settings) -> str | None:
+    """What lies in the inbox where no run looks, in a sentence; None where nothing does."""
+    return strays_in_words(lake, [feed.name for feed in FEEDS], settings.start_date, settings.today() + AHEAD)
 
 
 def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from procurement_platform.errors import NotPermitted
-from procurement_platform.procurement.market_files import FileLine, expected, market_files
+from procurement_platform.procurement.market_files import FileLine, expected, market_files, misplaced_files
 from procurement_platform_tests.procurement.shop import DAY, Shop, count, order
 from procurement_platform_tests.rights import without_root_rights
 
@@ -95,3 +95,14 @@ def test_a_folder_that_may_not_be_listed_is_said_to_be(shop: Shop) -> None:
     with without_root_rights() as thread, pytest.raises(NotPermitted, match=f"{path.parent} cannot be listed"):
         thread.submit(lines, shop).result()
     path.parent.chmod(0o755)
+
+
+def test_a_file_for_a_day_that_was_mistyped_is_named_and_one_that_comes_early_is_not(shop: Shop) -> None:
+    today, settings = shop.platform.settings.today(), shop.platform.settings
+    shop.put("orders", "DE", [order("1", "B", 7)], day=today + dt.timedelta(days=1))
+    assert misplaced_files(shop.platform.lake, settings) is None
+    shop.put("orders", "DE", [order("1", "B", 7)], day=today + dt.timedelta(days=70))
+    shop.put("stock", "DE", [count("B", 7)], day=settings.start_date - dt.timedelta(days=1))
+    told = misplaced_files(shop.platform.lake, settings)
+    assert told is not None
+    assert told.startswith(f"no run looks at 'inbox/orders/{today + dt.timedelta(days=70)}', 'inbox/stock/2024-12-31': market files go into ")

@@ -6,9 +6,9 @@ The partitions are made in the metastore itself: `system.register_partition` of 
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -94,21 +94,37 @@ class RawTables:
             LockLost: from `guard`.
         """
         changes: list[Change] = []
+        with self._connected() as client:
+            there = {feed.name: self._partitions(client, feed, days) for feed in feeds}
+            used: dict[tuple[str, dt.date], list[LedgerFile]] = {}
+            for file in files():
+                if (file.state, file.format) == ("accepted", "avro") and (days is None or file.run_date in days):
+                    used.setdefault((file.feed, file.run_date), []).append(file)
+            for feed in feeds:
+                for day in sorted({*there[feed.name], *(day for name, day in used if name == feed.name)}):
+                    known, found = used.get((feed.name, day), []), there[feed.name].get(day)
+                    change = self._day(client, feed, day, known, found, None if dry_run else guard)
+                    changes += [] if change is None else [change]
+        return changes
+
+    def unregister(self, feed: Feed, run_date: dt.date, guard: Callable[[], None] = unguarded) -> None:
+        """Takes a day's partition away, if it has one: before its files go, as queries of a partition without its folder fail.
+
+        Whoever does has the day's lock; `guard` raises where it is gone. Raises as `reconcile`.
+        """
+        with self._connected() as client:
+            found = self._partitions(client, feed, [run_date]).get(run_date)
+            if found is not None:
+                guard()
+                client.drop_partition(self._schema, feed.name, found.values, False)  # files are not the metastore's to remove
+
+    @contextmanager
+    def _connected(self) -> Iterator[Client]:
         try:
             with self._connections as client:
-                there = {feed.name: self._partitions(client, feed, days) for feed in feeds}
-                used: dict[tuple[str, dt.date], list[LedgerFile]] = {}
-                for file in files():
-                    if (file.state, file.format) == ("accepted", "avro") and (days is None or file.run_date in days):
-                        used.setdefault((file.feed, file.run_date), []).append(file)
-                for feed in feeds:
-                    for day in sorted({*there[feed.name], *(day for name, day in used if name == feed.name)}):
-                        known, found = used.get((feed.name, day), []), there[feed.name].get(day)
-                        change = self._day(client, feed, day, known, found, None if dry_run else guard)
-                        changes += [] if change is None else [change]
+                yield client
         except TException as problem:
             raise LakeUnavailable(f"the Hive Metastore at {self._connections.uris} refused: {problem}") from problem
-        return changes
 
     def _day(
         self,

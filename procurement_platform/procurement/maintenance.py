@@ -8,6 +8,7 @@ import datetime as dt
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import DayBusy
@@ -100,14 +101,15 @@ TASKS: dict[str, Task] = {
 
 def layers(platform: Platform) -> Iterator[Layer]:
     """What the settings let go: never of dates that a late file may still change, nor of days that are compared with such."""
-    settings = platform.settings
+    settings, tables = platform.settings, platform.raw_tables
     least = settings.late_window_days + settings.duplicate_window_days
     superseded = [days for days in (settings.superseded_retention_days, settings.raw_retention_days) if days is not None]
     for feed in FEEDS:
         if superseded:
             yield Layer(f"raw/{feed.name}", max(least, min(superseded)), SUPERSEDED)
         if settings.raw_retention_days is not None:
-            yield Layer(f"raw/{feed.name}", max(least, settings.raw_retention_days))
+            forget = partial(tables.unregister, feed) if tables is not None else None
+            yield Layer(f"raw/{feed.name}", max(least, settings.raw_retention_days), forget=forget)
         if settings.rejected_retention_days is not None:
             yield Layer(f"quarantine/files/{feed.name}", max(least, settings.rejected_retention_days))
 

@@ -4,13 +4,17 @@ import datetime as dt
 import os
 
 import pytest
+from sqlglot import exp
+from trino.dbapi import connect
 
+from procurement_platform.lake.maintenance.layers import remove_old_files
 from procurement_platform.lake.maintenance.metadata import MARKS, reachable, remove_unreachable
 from procurement_platform.lake.maintenance.orphans import Orphans
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.compaction import PREFIX, compact_dates
-from procurement_platform.procurement.maintenance import PLACES, orphans, retention
+from procurement_platform.procurement.feeds import FEEDS, ORDERS
+from procurement_platform.procurement.maintenance import PLACES, layers, orphans, retention
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import remove_unpinned
 from procurement_platform.procurement.stale import stale_day
@@ -86,5 +90,45 @@ def test_every_task_on_the_real_servers(cluster_home: Settings) -> None:
         assert seen()[0] == before[0]
         told = procurement(far, "maintain", "--format", "csv")
         assert "files removed" in told or "snapshots expired" in told
+    finally:
+        platform.close()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_raw_files_that_go_take_their_partition_with_them(cluster_home: Settings) -> None:
+    far = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    other = DAY + dt.timedelta(1)
+    for day in (DAY, other):
+        procurement(far, "simulate", str(day), *SMALL, "--faults", "none")
+        procurement(far, "run", str(day))
+    changes = {"raw_retention_days": 50, "late_window_days": 0, "duplicate_window_days": 0}
+    platform = Platform(cluster_home.model_copy(update=changes))
+
+    def shown() -> set[object]:
+        cursor = connect(host=cluster_home.trino_host, port=cluster_home.trino_port, user="reader").cursor()  # type: ignore[no-untyped-call]
+        query = exp.select("run_date", "order_id").from_(exp.table_("orders", cluster_home.raw_schema, "hive"))
+        cursor.execute(query.sql("trino"))  # reads the files, where a count of partitions would not
+        return {row[0] for row in cursor.fetchall()}
+
+    def sweep() -> list[str]:
+        now = dt.datetime.now(dt.UTC) + dt.timedelta(days=51)  # of the files' times; the run date is as old as that
+        return [
+            line.what
+            for line in remove_old_files(platform.database, platform.lake, DOMAIN, layers(platform), now, DAY + dt.timedelta(51))
+            if line.count
+        ]
+
+    try:
+        assert shown() == {DAY, other}
+        assert sweep() == [f"raw/orders/{DAY}", f"raw/stock/{DAY}"]
+        assert shown() == {other}
+        assert platform.raw_tables is not None
+        assert platform.raw_tables.reconcile(FEEDS, lambda: platform.ledger.files(DAY, other), dry_run=True) == []
+        platform.raw_tables.unregister(ORDERS, DAY)  # once more does no harm
+        platform.raw_tables.unregister(ORDERS, other)  # as a kill before its files went leaves it
+        assert shown() == set()
+        procurement(far, "repair", "raw")
+        assert shown() == {other}
     finally:
         platform.close()

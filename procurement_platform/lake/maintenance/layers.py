@@ -1,7 +1,7 @@
 """Whole folders of files as sent that have had their time: by their run date, and by when they came."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from procurement_platform.database.connect import Database
@@ -10,14 +10,20 @@ from procurement_platform.errors import DayBusy
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.listing import Line, entries, remove, weigh
 
+Forget = Callable[[dt.date, Callable[[], None]], None]
+
 
 @dataclass(frozen=True)
 class Layer:
-    """Folders `{folder}/{run date}[/{below}]` that are kept for `days` days."""
+    """Folders `{folder}/{run date}[/{below}]` that are kept for `days` days.
+
+    `forget`, given a run date and the guard of its day's lock, makes others forget the folder: it is called right before that goes.
+    """
 
     folder: str
     days: int
     below: str = ""
+    forget: Forget | None = None
 
 
 def remove_old_files(
@@ -33,12 +39,13 @@ def remove_old_files(
             if not entry.folder or run_date is None or run_date >= today - dt.timedelta(days=layer.days):
                 continue
             path = f"{layer.folder}/{entry.name}" + (f"/{layer.below}" if layer.below else "")
-            if line := _remove(database, lake, domain, path, run_date, now - dt.timedelta(days=layer.days), dry_run=dry_run):
+            before = now - dt.timedelta(days=layer.days)
+            if line := _remove(database, lake, domain, path, run_date, before, layer.forget, dry_run=dry_run):
                 yield line
 
 
 def _remove(
-    database: Database, lake: Lake, domain: str, path: str, run_date: dt.date, before: dt.datetime, *, dry_run: bool
+    database: Database, lake: Lake, domain: str, path: str, run_date: dt.date, before: dt.datetime, forget: Forget | None, *, dry_run: bool
 ) -> Line | None:
     parent, _, name = path.rpartition("/")
     found = next((entry for entry in entries(lake, parent) if entry.name == name and entry.folder), None)
@@ -53,6 +60,8 @@ def _remove(
         if weight.modified > before:
             return None
         if not dry_run:
+            if forget is not None:
+                forget(run_date, lock.check)
             lock.check()
             remove(lake, path, found)
     return Line(path, "files removed", weight.files, weight.bytes)

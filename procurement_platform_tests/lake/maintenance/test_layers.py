@@ -1,9 +1,12 @@
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from procurement_platform.database.connect import Database
 from procurement_platform.database.locks import DayLock
+from procurement_platform.errors import DayBusy, LakeUnavailable
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.layers import Layer, remove_old_files
 from procurement_platform.lake.maintenance.listing import Line
@@ -57,3 +60,31 @@ def test_a_dry_run_removes_nothing(raw: Lake, database: Database) -> None:
     told = swept(database, raw, RAW, dry_run=True)
     assert len(raw.folders("raw/orders")) == 4
     assert told == swept(database, raw, RAW)
+
+
+def test_others_forget_a_folder_under_its_days_lock_before_it_goes(raw: Lake, database: Database) -> None:
+    told: list[dt.date] = []
+
+    def forget(run_date: dt.date, guard: Callable[[], None]) -> None:
+        guard()
+        with pytest.raises(DayBusy, match="procurement maintain retention"):
+            DayLock.acquire(database, "shop", run_date, "a run")
+        assert raw.exists(f"raw/orders/{run_date}/DE.avro")
+        told.append(run_date)
+
+    layer = replace(RAW, forget=forget)
+    swept(database, raw, layer, dry_run=True)
+    assert told == []
+    swept(database, raw, layer)
+    assert told == [dt.date(2025, 9, 1), dt.date(2025, 10, 1)]
+    assert raw.folders("raw/orders") == ["2025-12-01", "notes"]
+
+
+def test_a_folder_that_others_could_not_forget_stays_for_the_next_time(raw: Lake, database: Database) -> None:
+    def away(_: dt.date, __: Callable[[], None]) -> None:
+        raise LakeUnavailable("the metastore is away")
+
+    with pytest.raises(LakeUnavailable):
+        swept(database, raw, replace(RAW, forget=away))
+    assert len(raw.folders("raw/orders")) == 4
+    assert len(swept(database, raw, RAW)) == 2

@@ -7,13 +7,12 @@ import datetime as dt
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from procurement_platform.errors import InputGone, LakeUnavailable, UnknownOutcome
+from procurement_platform.errors import InputGone, LakeUnavailable, LockLost, UnknownOutcome
 from procurement_platform.lake.committing import COMMITTING, committing, unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
@@ -39,7 +38,7 @@ PROPERTIES = {
 }
 EXPIRE_EVERY, KEEP_SNAPSHOTS = 10, 10
 COMMIT_SECONDS = 300.0  # for commits that overtake: many days may be committed side by side
-
+_log = logging.getLogger(__name__)
 
 Opened = Callable[[Lake, str], "MetastoreCatalog"]
 
@@ -203,15 +202,18 @@ class TableCatalog:
 
     def _expire(self, table: Table) -> None:
         # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.
-        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
-        iceberg = self.load(table)
-        snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
-        old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
-        with suppress(CommitFailedException, CommitStateUnknownException):  # another commit came between: the next one expires
+        try:
+            iceberg = self.load(table)
+            snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
+            old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
             if old:
                 ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
+        except LockLost:
+            raise
+        except Exception as problem:  # noqa: BLE001 -- whatever it is: the rows are in, and the next commit expires
+            _log.warning("old snapshots of %s stay until the next commit: %s", table.name, problem)
 
     def _create(self, table: Table, identifier: str) -> None:
         from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError

@@ -2,6 +2,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -12,15 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitStateUnknownException
 from pyiceberg.io import FileIO, pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from procurement_platform.database.connect import Database
+from procurement_platform.errors import LakeUnavailable, LockLost
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, PROPERTIES, TableCatalog, iceberg_schema
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.maintenance.snapshots import expire_snapshots
+from procurement_platform.lake.metastore_locks import TableHeld
 from procurement_platform.lake.publish import Publisher
 from procurement_platform.procurement.tables import TABLES
 from procurement_platform_tests.lake.parts import PARTS, Stage
@@ -163,6 +169,63 @@ def test_a_slow_commit_lands_also_when_the_snapshot_that_it_began_with_is_gone(
     assert publisher.catalog.files(PARTS, FIRST) == files
     assert sum(path.endswith(lake.relative(files[0])) for path in read) == 1, "its footer is read once, however many attempts"
     assert len(publisher.catalog.files(PARTS, days[0], days[-1])) == 6
+
+
+@pytest.fixture
+def due(publisher: Publisher, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """A table of whose snapshots the next commit expires some."""
+    monkeypatch.setattr(catalogs, "KEEP_SNAPSHOTS", 2)
+    for n in range(3):
+        publisher.catalog.replace(PARTS, FIRST + dt.timedelta(days=n), stage(FIRST + dt.timedelta(days=n), "run", ["bolt"]), {})
+    monkeypatch.setattr(catalogs, "EXPIRE_EVERY", 2)
+    return publisher
+
+
+def test_snapshots_that_another_commit_expired_meanwhile_fail_no_run(
+    due: Publisher, stage: Stage, lake: Lake, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, commit = stage(FIRST, "run-1", ["new"]), ExpireSnapshots.commit
+
+    def overtaken(mine: ExpireSnapshots) -> None:
+        monkeypatch.setattr(ExpireSnapshots, "commit", commit)
+        list(expire_snapshots(lake, other, [PARTS], keep=1))
+        # The metastore's catalog applies the change to the newest state, which has none of these any more; PostgreSQL's does not apply it.
+        ExpireSnapshots(other.load(PARTS).transaction()).by_ids(sorted(mine._snapshot_ids_to_expire)).commit()
+
+    other = TableCatalog(lake, database.sqlalchemy_url)
+    monkeypatch.setattr(ExpireSnapshots, "commit", overtaken)
+    try:
+        assert due.catalog.replace(PARTS, FIRST, files, {}) is not None
+    finally:
+        other.close()
+    assert due.catalog.files(PARTS, FIRST) == files
+    [told] = caplog.messages
+    assert told.startswith("old snapshots of parts stay until the next commit: Snapshot with ID ")
+
+
+@pytest.mark.parametrize("problem", [TableHeld("held by others"), LakeUnavailable("away"), CommitStateUnknownException("no answer")])
+def test_old_snapshots_that_cannot_be_expired_fail_no_run(
+    due: Publisher, stage: Stage, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    files = stage(FIRST, "run-1", ["new"])
+    monkeypatch.setattr(ExpireSnapshots, "commit", raising(problem))
+    assert due.catalog.replace(PARTS, FIRST, files, {}) is not None
+    assert due.catalog.files(PARTS, FIRST) == files
+
+
+def test_a_run_that_loses_its_day_while_old_snapshots_are_expired_says_so(
+    due: Publisher, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExpireSnapshots, "commit", raising(LockLost("gone")))
+    with pytest.raises(LockLost):
+        due.catalog.replace(PARTS, FIRST, stage(FIRST, "run-1", ["new"]), {})
+
+
+def raising(problem: Exception) -> Callable[[object], None]:
+    def raised(_: object) -> None:
+        raise problem
+
+    return raised
 
 
 def test_a_reader_sees_the_old_rows_or_the_new_ones_during_overwrites(

@@ -29,7 +29,7 @@ def has_metadata(lake: Lake, table: Table) -> bool:
 
 
 def _expire(catalog: TableCatalog, table: Table, keep: int) -> tuple[list[int], int]:
-    from pyiceberg.exceptions import CommitFailedException
+    from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
     for _ in range(ATTEMPTS):
         old, left = _old(catalog, table, keep)
@@ -37,7 +37,8 @@ def _expire(catalog: TableCatalog, table: Table, keep: int) -> tuple[list[int], 
             return old, left
         try:
             catalog.load(table).maintenance.expire_snapshots().by_ids(old).commit()
-        except (CommitFailedException, ValueError):  # another commit came between; one of them expired some of these
+        # Another commit came between; one of them expired some of these; or what is there now shows how this one ended.
+        except (CommitFailedException, ValueError, CommitStateUnknownException):
             continue
         return old, left
     return [], -1

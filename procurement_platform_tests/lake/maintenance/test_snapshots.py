@@ -1,7 +1,10 @@
 import threading
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitStateUnknownException
 
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
@@ -65,6 +68,20 @@ def test_who_planned_before_reads_on(six: Publisher, lake: Lake) -> None:
     list(expire_snapshots(lake, six.catalog, [PARTS], keep=1))
     assert sum(pq.read_metadata(path).num_rows for path in planned) == 2
     assert loaded.scan(snapshot_id=oldest).to_arrow().num_rows == 2  # its metadata was loaded, its manifests were not
+
+
+def test_an_expiry_whose_outcome_is_not_known_is_looked_at_again(six: Publisher, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, asked = SqlCatalog.commit_table, list[object]()
+
+    def landed(*given: Any) -> None:
+        asked.append(commit(*given))
+        raise CommitStateUnknownException("no answer")
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", landed)
+    (line,) = expire_snapshots(lake, six.catalog, [PARTS], keep=2)
+    assert len(asked) == 1
+    assert line.note == "2 kept"
+    assert len(six.catalog.load(PARTS).snapshots()) == 2
 
 
 def test_commits_made_meanwhile_all_land(six: Publisher, lake: Lake, stage: Stage) -> None:

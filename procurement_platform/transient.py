@@ -25,7 +25,7 @@ _PASSES = re.compile(
 # A full disk; a name that nobody has; what a database says of a statement.
 _STAYS = re.compile(
     r"There are [1-9]\d* datanode\(s\) running and (no|0) node\(s\) are excluded|failed to lookup address"
-    r"|PSQLException: ERROR: (?!terminating)",
+    r"|PSQLException: ERROR: (?!terminating|deadlock detected|could not serialize)",
     re.IGNORECASE,
 )
 

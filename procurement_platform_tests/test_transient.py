@@ -21,6 +21,8 @@ PASS = [
     "java.net.NoRouteToHostException: No Route to Host from d to n:9000 failed on socket timeout exception",
     "org.apache.hadoop.hdfs.server.namenode.NotReplicatedYetException: Not replicated yet: /a",
     "org.postgresql.util.PSQLException: This connection has been closed.",
+    "org.postgresql.util.PSQLException: ERROR: deadlock detected",
+    "org.postgresql.util.PSQLException: ERROR: could not serialize access due to concurrent update",
     "org.postgresql.util.PSQLException: FATAL: terminating connection due to administrator command",
     "Unable to open a test connection to the given database. JDBC url = jdbc:postgresql://n/metastore, username = hive.",
 ]

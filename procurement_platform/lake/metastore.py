@@ -7,6 +7,7 @@ takes away a lock whose holder is gone (`metastore_locks`), and reads and writes
 import datetime as dt
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,9 +26,10 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from thrift.Thrift import TException
 from thrift.transport.TTransport import TTransportException
 
+from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake.committing import COMMITTING, unknown
 from procurement_platform.lake.files import Lake
-from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass
+from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass, told
 from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
 from procurement_platform.lake.write_behind import WriteBehind
 from procurement_platform.retry import retried
@@ -83,7 +85,7 @@ class Metastore(HiveCatalog):
 
         Raises:
             CommitFailedException: the change was not made; another attempt begins with the table's newest state.
-            LakeUnavailable: it was not made: others held the table all the time.
+            LakeUnavailable: it was not made: others held the table all the time, or the metastore refuses it for good.
             LockLost: it was not made: the day is not this commit's any more.
             CommitStateUnknownException: the metastore was told to make it, and did not say whether it did.
         """
@@ -100,7 +102,7 @@ class Metastore(HiveCatalog):
                     self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
                     _settle(table.io)  # the manifests, which went meanwhile
                     self._describe(found, current, staged)
-                    self._alter(client, lock, found, current.metadata_location, staged.metadata_location)
+                    self._alter(client, lock, found, current.metadata_location, staged)
                 return CommitTableResponse(metadata=staged.metadata, metadata_location=found.parameters[METADATA_LOCATION])
         except ConnectionLost as problem:  # before the change was asked for
             raise CommitFailedException(str(problem)) from problem
@@ -113,7 +115,7 @@ class Metastore(HiveCatalog):
         table.parameters = parameters | _construct_parameters(staged.metadata_location, current.metadata_location, staged.properties)
         table.sd = _construct_hive_storage_descriptor(staged.schema(), staged.location())
 
-    def _alter(self, client: Client, lock: TableLock, table: HiveTable, before: str, after: str) -> None:
+    def _alter(self, client: Client, lock: TableLock, table: HiveTable, before: str, staged: StagedTable) -> None:
         # Metastores that know the expectation (HIVE-26882) refuse the change where another was made meanwhile; 3.1.3 does not read it.
         context = {DO_NOT_UPDATE_STATS: "true", "expected_parameter_key": METADATA_LOCATION, "expected_parameter_value": before}
         lock.check()
@@ -125,11 +127,18 @@ class Metastore(HiveCatalog):
         except TException as problem:  # it answered, with an error: what it says now is how it ended
             try:
                 with self._connections as anew:
-                    made = self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION] == after
+                    now = self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION]
             except Exception:  # noqa: BLE001 -- whatever it is, nothing is known
                 raise CommitStateUnknownException(f"the Hive Metastore at {self.uri} failed: {problem}") from problem
-            if not made:
-                raise CommitFailedException(f"the Hive Metastore at {self.uri} refused: {problem}") from problem
+            if now == staged.metadata_location:
+                return
+            said = told(self.uri, problem)
+            if now != before or may_pass(said):
+                raise CommitFailedException(str(said)) from problem
+            with suppress(OSError, LakeUnavailable):  # nothing names it; what stays goes by `maintain orphans`
+                staged.io.delete(staged.metadata_location)
+            what = " ".join(str(each) for each in (table.tableName, COMMITTING.get().run_date) if each)
+            raise LakeUnavailable(f"{what} was not committed: {said}; mend that, then run again") from problem
 
     @staticmethod
     def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:

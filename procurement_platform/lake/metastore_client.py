@@ -30,11 +30,14 @@ def may_pass(problem: Exception) -> bool:
 
 def explained(uris: str, error: BaseException | None) -> LakeUnavailable | None:
     """An error of the metastore in the platform's words; None where it is an answer that whoever asked has to read."""
+    return told(uris, error) if isinstance(error, TTransportException | MetaException | TApplicationException) else None
+
+
+def told(uris: str, error: TException) -> LakeUnavailable:
+    """Any error of the metastore in the platform's words."""
     if isinstance(error, TTransportException):
         return ConnectionLost(f"the Hive Metastore at {uris} did not answer ({error}); mend it, then run again")
-    if not isinstance(error, MetaException | TApplicationException):
-        return None
-    words = str(error.message or error).strip()
+    words = str(getattr(error, "message", None) or error).strip()
     line = shorten(words.split("\n", 1)[0], 300)
     # What a metastore of version 3.1 says of a lock whose database does not answer.
     internal = isinstance(error, TApplicationException) and error.type == TApplicationException.INTERNAL_ERROR

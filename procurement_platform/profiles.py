@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from procurement_platform.database.connect import Database
-from procurement_platform.database.locks import day_is_free
+from procurement_platform.database.locks import is_free
 from procurement_platform.engines.base import Engine
 from procurement_platform.errors import ConfigurationError
 from procurement_platform.lake.catalog import TableCatalog, in_metastore
@@ -106,7 +106,7 @@ class Cluster:
         return Lake(settings.lake_url, web=settings.hdfs_base_url, user=settings.hdfs_user)
 
     def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:
-        opened = in_metastore(settings.metastore_uri, partial(day_is_free, database))
+        opened = in_metastore(settings.metastore_uri, partial(is_free, database))
         return TableCatalog(lake, opened, namespace=settings.table_schema)
 
     def engine(self, settings: Settings, lake: Lake) -> Engine:
@@ -128,7 +128,7 @@ class Cluster:
         from procurement_platform.lake.metastore_client import Connections
 
         connections = Connections(settings.metastore_uri, METASTORE_SECONDS, METASTORE_PATIENCE)
-        return RawTables(lake, connections, settings.raw_schema, partial(day_is_free, database))
+        return RawTables(lake, connections, settings.raw_schema, partial(is_free, database))
 
     def servers(self, settings: Settings, lake: Lake) -> "Iterator[Reached]":
         from procurement_platform.reach import servers

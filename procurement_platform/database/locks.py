@@ -91,15 +91,18 @@ class DayLock:
         self.release()
 
 
-def day_is_free(database: Database, run_date: dt.date) -> bool:
-    """Whether nobody works on a day of any domain that the database has had runs of.
+def is_free(database: Database, work: dt.date | str) -> bool:
+    """Whether nobody works on a day of any domain that the database has had runs of, or has the lock of such a name.
+
+    False where it has had no run at all: then the locks may be another database's.
 
     Raises:
         DatabaseUnavailable: the database went away.
     """
     with database.transaction() as connection:
         domains = connection.execute("SELECT DISTINCT domain FROM control.runs").fetchall()
-        held = [connection.execute(_HOLDER, (_key(f"{domain} {run_date.isoformat()}"),)).fetchone() for (domain,) in domains]
+        days = [work if isinstance(work, str) else f"{domain} {work.isoformat()}" for (domain,) in domains]
+        held = [connection.execute(_HOLDER, (_key(day),)).fetchone() for day in days]
     return bool(held) and all(each is None for each in held)
 
 

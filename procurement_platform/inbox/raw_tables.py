@@ -32,7 +32,7 @@ from procurement_platform.inbox.container import read_header
 from procurement_platform.inbox.feeds import Feed
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.raw_columns import RawColumn, added_columns, contract_columns, reading, with_columns
-from procurement_platform.lake.committing import unguarded, unknown
+from procurement_platform.lake.committing import Work, unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import Connections
 from procurement_platform.lake.metastore_locks import Holder, TableHeld, locked
@@ -66,9 +66,9 @@ class _Wanted:
 
 
 class RawTables:
-    """The raw tables of a lake, in a schema of the metastore that is the lake's own. `free` says whether nobody works on a day."""
+    """The raw tables of a lake, in a schema of the metastore that is the lake's own. `free` says whether nobody is at some work."""
 
-    def __init__(self, lake: Lake, connections: Connections, schema: str, free: Callable[[dt.date], bool] = unknown) -> None:
+    def __init__(self, lake: Lake, connections: Connections, schema: str, free: Callable[[Work], bool] = unknown) -> None:
         self._lake, self._connections, self._schema, self._free = lake, connections, schema, free
 
     def reconcile(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InputGone, LakeUnavailable, LockLost, UnknownOutcome
-from procurement_platform.lake.committing import COMMITTING, committing, unguarded, unknown
+from procurement_platform.lake.committing import COMMITTING, Work, committing, unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
 from procurement_platform.retry import retried
@@ -57,10 +57,10 @@ def in_database(uri: str) -> Opened:
     return opened
 
 
-def in_metastore(uri: str, free: Callable[[dt.date], bool] = unknown) -> Opened:
+def in_metastore(uri: str, free: Callable[[Work], bool] = unknown) -> Opened:
     """Opens the catalog that a Hive Metastore keeps, at `thrift://host:port`; several addresses are separated by commas.
 
-    `free` says whether nobody works on a day: then whoever left a table locked for it is gone.
+    `free` says whether nobody is at some work, such as a day: then whoever left a table locked for it is gone.
     """
 
     def opened(lake: Lake, namespace: str) -> "MetastoreCatalog":
@@ -78,6 +78,7 @@ class TableCatalog:
         self._lake, self._namespace = lake, namespace
         self._opened = in_database(opened) if isinstance(opened, str) else opened
         self._known: set[str] = set()
+        self._brought_up: set[str] = set()
 
     @cached_property
     def _catalog(self) -> "MetastoreCatalog":
@@ -177,6 +178,9 @@ class TableCatalog:
 
         COMMITTING.get().guard()
         iceberg = self.load(table)
+        if table.name not in self._brought_up:  # here, where the commit's lock has a holder that is known; readers need none of it
+            _bring_up(table, iceberg)
+            self._brought_up.add(table.name)
         condition = EqualTo(term="run_date", value=run_date.isoformat())
         before = any(True for _ in iceberg.scan(row_filter=condition).plan_files())
         if not before and not files:
@@ -216,12 +220,12 @@ class TableCatalog:
             _log.warning("old snapshots of %s stay until the next commit: %s", table.name, problem)
 
     def _create(self, table: Table, identifier: str) -> None:
-        from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import IdentityTransform
 
         try:
-            there = self._catalog.load_table(identifier)
+            self._catalog.load_table(identifier)
         except NoSuchTableError:
             schema = iceberg_schema(table)
             source = schema.find_field("run_date").field_id
@@ -233,11 +237,6 @@ class TableCatalog:
                 )
             except TableAlreadyExistsError:
                 return  # another process was first
-        else:
-            try:
-                _bring_up(table, there)
-            except CommitFailedException:  # another process committed meanwhile: perhaps this very thing
-                _bring_up(table, self._catalog.load_table(identifier))
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"

@@ -6,21 +6,24 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+MAINTENANCE = "maintenance"  # the name of the work on tables that is no day's; who does it has the lock of that name
+Work = dt.date | str  # a run date, or such a name
+
 
 def unguarded() -> None:
     """The guard of who has no lock that could be lost."""
 
 
-def unknown(_: dt.date) -> bool:
-    """Whether nobody works on a day, where there is no way to know: it may be that somebody does."""
+def unknown(_: Work) -> bool:
+    """Whether nobody is at some work, where there is no way to know: it may be that somebody does."""
     return False
 
 
 @dataclass(frozen=True)
 class Committing:
-    """A commit of a run date (None: of no day), and who makes it, in words for people. `guard` raises where it may not be made any more."""
+    """What a commit is part of (None: not known), and who makes it, for people. `guard` raises where it may not be made any more."""
 
-    run_date: dt.date | None = None
+    work: Work | None = None
     holder: str = ""
     guard: Callable[[], None] = unguarded
 
@@ -29,9 +32,9 @@ COMMITTING: ContextVar[Committing] = ContextVar("committing", default=Committing
 
 
 @contextmanager
-def committing(run_date: dt.date, holder: str, guard: Callable[[], None]) -> Iterator[None]:
+def committing(work: Work, holder: str, guard: Callable[[], None]) -> Iterator[None]:
     """Names the commits made meanwhile."""
-    token = COMMITTING.set(Committing(run_date, holder, guard))
+    token = COMMITTING.set(Committing(work, holder, guard))
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ Other than PyIceberg's, it gives each answer a time limit, says so where a commi
 takes away a lock whose holder is gone (`metastore_locks`), and reads and writes metadata through the lake's own file system.
 """
 
-import datetime as dt
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +26,7 @@ from thrift.Thrift import TException
 from thrift.transport.TTransport import TTransportException
 
 from procurement_platform.errors import LakeUnavailable
-from procurement_platform.lake.committing import COMMITTING, unknown
+from procurement_platform.lake.committing import COMMITTING, Work, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass, told
 from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
@@ -58,7 +57,7 @@ class Metastore(HiveCatalog):
     """The catalog of a lake in the metastore at `thrift://host:port` (several: separated by commas)."""
 
     def __init__(
-        self, lake: Lake, name: str, uri: str, free: Callable[[dt.date], bool] = unknown, *, answer_seconds: float = ANSWER_SECONDS
+        self, lake: Lake, name: str, uri: str, free: Callable[[Work], bool] = unknown, *, answer_seconds: float = ANSWER_SECONDS
     ) -> None:
         self._lake, self._connections = lake, Connections(uri, answer_seconds, PATIENCE_SECONDS)
         super().__init__(name, uri=uri, warehouse=lake.location)
@@ -66,7 +65,7 @@ class Metastore(HiveCatalog):
         self._client: Any = self._connections  # PyIceberg's has no time limit, and is one for all threads
 
     @classmethod
-    def opened(cls, lake: Lake, namespace: str, uri: str, free: Callable[[dt.date], bool] = unknown) -> "Metastore":
+    def opened(cls, lake: Lake, namespace: str, uri: str, free: Callable[[Work], bool] = unknown) -> "Metastore":
         """The catalog, with its namespace there."""
         logging.getLogger("pyiceberg").setLevel(logging.ERROR)
         catalog = cls(lake, namespace, uri, free)
@@ -91,7 +90,7 @@ class Metastore(HiveCatalog):
         """
         database, name = self.identifier_to_database_and_table(table.name(), NoSuchTableError)
         committing = COMMITTING.get()
-        holder = Holder.here(committing.run_date, committing.holder)
+        holder = Holder.here(committing.work, committing.holder)
         held = partial(locked, self._connections, guard=committing.guard, free=self._free)
         try:
             with self._connections as client, held(client, database, name, holder, LOCK_SECONDS) as lock:
@@ -137,7 +136,7 @@ class Metastore(HiveCatalog):
                 raise CommitFailedException(str(said)) from problem
             with suppress(OSError, LakeUnavailable):  # nothing names it; what stays goes by `maintain orphans`
                 staged.io.delete(staged.metadata_location)
-            what = " ".join(str(each) for each in (table.tableName, COMMITTING.get().run_date) if each)
+            what = f"{table.tableName} {COMMITTING.get().work or ''}".strip()
             raise LakeUnavailable(f"{what} was not committed: {said}; mend that, then run again") from problem
 
     @staticmethod

@@ -31,10 +31,10 @@ from pyiceberg.exceptions import CommitFailedException
 from thrift.Thrift import TException
 
 from procurement_platform.errors import LakeUnavailable
-from procurement_platform.lake.committing import unguarded, unknown
+from procurement_platform.lake.committing import MAINTENANCE, Work, unguarded, unknown
 from procurement_platform.lake.metastore_client import Connections
 
-_MARK, _NO_DATE = "procurement-platform", "-"
+_MARK, _NO_WORK = "procurement-platform", "-"
 _LENGTH = 128  # of the metastore's column
 _FIRST, _LONGEST = 0.05, 1.0  # seconds between looks at a lock that others hold
 _log = logging.getLogger(__name__)
@@ -42,22 +42,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """Who commits: a run date (None: no day's work) and a process, which `space` and `host` make unique. `name` is for people."""
+    """Who commits: as part of which work (None: not known), and a process, which `space` and `host` make unique. `name` is for people."""
 
-    run_date: dt.date | None
+    work: Work | None
     process: int
     space: str
     host: str
     name: str = ""
 
     @classmethod
-    def here(cls, run_date: dt.date | None, name: str) -> Self:
+    def here(cls, work: Work | None, name: str) -> Self:
         """This process."""
-        return cls(run_date, os.getpid(), _process_space(), socket.gethostname(), name)
+        return cls(work, os.getpid(), _process_space(), socket.gethostname(), name)
 
     def __str__(self) -> str:
-        date = self.run_date.isoformat() if self.run_date else _NO_DATE
-        text = f"{_MARK} {date} {self.process} {self.space} {self.host} {self.name}"
+        text = f"{_MARK} {self.work or _NO_WORK} {self.process} {self.space} {self.host} {self.name}"
         return text.encode("ascii", "replace").decode()[:_LENGTH].strip()
 
     @classmethod
@@ -65,9 +64,8 @@ class Holder:
         """The holder that a lock names; None where it is none of the platform's."""
         words = text.split(" ", 5)
         try:
-            mark, date, process, space, host = words[:5]
-            run_date = None if date == _NO_DATE else dt.date.fromisoformat(date)
-            return cls(run_date, int(process), space, host, " ".join(words[5:])) if mark == _MARK else None
+            mark, work, process, space, host = words[:5]
+            return cls(_work(work), int(process), space, host, " ".join(words[5:])) if mark == _MARK else None
         except ValueError:
             return None
 
@@ -104,12 +102,12 @@ def locked(
     seconds: float,
     *,
     guard: Callable[[], None] = unguarded,
-    free: Callable[[dt.date], bool] = unknown,
+    free: Callable[[Work], bool] = unknown,
 ) -> Iterator[TableLock]:
     """Holds a table's lock, waiting up to `seconds` for those who commit to it meanwhile.
 
-    Locks of the same run date are taken away: who commits a day has its day lock, so whoever left them is gone; `guard` raises where it
-    was lost. So are those whose process is known to be gone, and those of a day that nobody works on, by `free`.
+    Locks of the same work are taken away: who commits a day has its day lock, so whoever left them is gone; `guard` raises where it was
+    lost. So are those whose process is known to be gone, and those of work that nobody is at, by `free`.
 
     Raises:
         TableHeld: others held it all the time.
@@ -137,16 +135,16 @@ def _wait(
     holder: Holder,
     seconds: float,
     guard: Callable[[], None],
-    free: Callable[[dt.date], bool],
+    free: Callable[[Work], bool],
 ) -> None:
     def left(other: Holder | None) -> bool:
         """Whether a lock's holder is gone."""
         if other is None:
             return False
-        if holder.run_date is not None and other.run_date == holder.run_date:
+        if holder.work is not None and other.work == holder.work:
             guard()
             return True
-        return other.is_gone or (other.run_date is not None and free(other.run_date))
+        return other.is_gone or (other.work is not None and free(other.work))
 
     deadline, pause = time.monotonic() + seconds, _FIRST
     while True:
@@ -157,7 +155,7 @@ def _wait(
         if state != LockState.WAITING:
             raise CommitFailedException(f"the metastore's lock of {database}.{table} was lost while it was waited for")
         if time.monotonic() > deadline:
-            what = f"{table} {holder.run_date} was not committed" if holder.run_date else f"{table} was not changed"
+            what = f"{table} {holder.work} was not committed" if isinstance(holder.work, dt.date) else f"{table} was not changed"
             held = "; ".join(others) or "others"
             raise TableHeld(f"{what}: the metastore's lock of {database}.{table} is held by {held}: wait for them, then run again")
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
@@ -203,6 +201,10 @@ def _unlock(connections: Connections, client: Client | None, lock_id: int) -> No
             anew.unlock(request)
     except (TException, LakeUnavailable) as problem:
         _log.warning("lock %s stays until the day is run again: %s", lock_id, problem)
+
+
+def _work(word: str) -> Work | None:
+    return None if word == _NO_WORK else word if word == MAINTENANCE else dt.date.fromisoformat(word)
 
 
 def _process_space() -> str:

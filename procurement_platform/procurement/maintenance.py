@@ -14,6 +14,7 @@ from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import DayBusy
 from procurement_platform.inbox.hand_in import sweep as sweep_inbox
 from procurement_platform.inbox.receive import SUPERSEDED
+from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.lake.maintenance.layers import Layer, remove_old_files
 from procurement_platform.lake.maintenance.listing import Line, entries, some_dates, weigh
 from procurement_platform.lake.maintenance.metadata import remove_unreachable
@@ -27,7 +28,7 @@ from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import remove_unpinned
 from procurement_platform.procurement.tables import TABLES
 
-LOCK = "maintenance"
+LOCK = MAINTENANCE
 OLD_DATES = 30  # older dates that a scheduled task looks at, others each day: its cost does not grow with the years
 PLACES = (
     *(Place(folder, table=table) for table in TABLES for folder in [f"{table.location}/{f}" for f in table.feeds] or [table.location]),
@@ -41,8 +42,8 @@ PLACES = (
 def expire(platform: Platform, *, dry_run: bool = False, everything: bool = True) -> list[Line]:  # noqa: ARG001 -- all tables, always
     """Leaves each table its newest `PROCUREMENT_SNAPSHOT_RETENTION` snapshots. No file is removed."""
     keep = platform.settings.snapshot_retention
-    with _alone(platform, "expire"):
-        return list(expire_snapshots(platform.lake, platform.catalog, TABLES, keep=keep, dry_run=dry_run))
+    with _alone(platform, "expire") as lock:
+        return list(expire_snapshots(platform.lake, platform.catalog, TABLES, keep=keep, guard=lock.check, dry_run=dry_run))
 
 
 def orphans(platform: Platform, *, dry_run: bool = False, everything: bool = True) -> list[Line]:

@@ -12,7 +12,7 @@ import pytest
 
 from procurement_platform.database.connect import Database
 from procurement_platform.database.embedded import stop
-from procurement_platform.database.locks import DayLock, day_is_free
+from procurement_platform.database.locks import DayLock, is_free
 from procurement_platform.database.postgres_folder import PostgresFolder
 from procurement_platform.errors import DatabaseUnavailable, DayBusy, LockLost
 from procurement_platform.settings import Settings
@@ -74,9 +74,9 @@ def test_other_days_and_domains_are_free(database: Database) -> None:
             lock.check()
 
 
-def test_a_day_is_free_where_nobody_has_it_and_unknown_where_there_never_was_a_run(database: Database) -> None:
+def test_a_is_free_where_nobody_has_it_and_unknown_where_there_never_was_a_run(database: Database) -> None:
     other = DAY + dt.timedelta(1)
-    assert not day_is_free(database, DAY)
+    assert not is_free(database, DAY)
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO control.runs (run_id, domain, run_date, state, started_at, launched_by) VALUES"
@@ -84,10 +84,14 @@ def test_a_day_is_free_where_nobody_has_it_and_unknown_where_there_never_was_a_r
             {"day": DAY},
         )
     with DayLock.acquire(database, "sales", DAY, "a"):
-        assert not day_is_free(database, DAY)
-        assert day_is_free(database, other)
-    assert day_is_free(database, DAY)
+        assert not is_free(database, DAY)
+        assert is_free(database, other)
+    assert is_free(database, DAY)
     DayLock.acquire(database, "sales", DAY, "b").release()  # looking took nothing
+    with DayLock.named(database, "maintenance", "c"):
+        assert not is_free(database, "maintenance")
+        assert is_free(database, DAY)
+    assert is_free(database, "maintenance")
 
 
 def test_releasing_twice_does_no_harm_to_the_next_holder(database: Database) -> None:
@@ -129,7 +133,7 @@ def test_a_holder_that_names_a_dead_process_is_waited_for_and_a_living_one_is_no
         noticed.join()
 
 
-def test_waiting_ends_as_soon_as_the_day_is_free(database: Database) -> None:
+def test_waiting_ends_as_soon_as_the_is_free(database: Database) -> None:
     process = holder()
     taken: list[DayLock] = []
     waiter = threading.Thread(target=lambda: taken.append(DayLock.acquire(database, "procurement", DAY, "patient", wait_seconds=60)))

@@ -24,6 +24,7 @@ from procurement_platform.database.connect import Database
 from procurement_platform.errors import LakeUnavailable, LockLost
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, PROPERTIES, TableCatalog, iceberg_schema
+from procurement_platform.lake.committing import COMMITTING
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
 from procurement_platform.lake.metastore_locks import TableHeld
@@ -109,12 +110,17 @@ def test_a_commit_writes_no_more_than_a_few_days_entries_however_many_days_there
     assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=59))) == 59 * 6 + 1
 
 
-def test_a_table_of_an_earlier_version_gets_the_properties_that_it_lacks(publisher: Publisher, lake: Lake, database: Database) -> None:
+def test_a_table_of_an_earlier_version_gets_the_properties_that_it_lacks(
+    publisher: Publisher, stage: Stage, lake: Lake, database: Database
+) -> None:
     publisher.catalog.load(PARTS).transaction().remove_properties("commit.manifest.target-size-bytes").commit_transaction()
     assert "commit.manifest.target-size-bytes" not in publisher.catalog.load(PARTS).properties
-    later = TableCatalog(lake, database.sqlalchemy_url)
+    later, named = TableCatalog(lake, database.sqlalchemy_url), list[object]()
     try:
+        assert not PROPERTIES.items() <= later.load(PARTS).properties.items(), "who reads changes nothing"
+        later.replace(PARTS, FIRST, stage(FIRST, "run", ["bolt"]), {}, guard=lambda: named.append(COMMITTING.get().work))
         assert PROPERTIES.items() <= later.load(PARTS).properties.items()
+        assert named == [FIRST] * 3, "the attempt, the properties, the rows"
     finally:
         later.close()
 

@@ -16,11 +16,12 @@ import pytest
 from hive_metastore.ttypes import LockComponent, LockLevel, LockRequest, LockState, LockType, ShowLocksRequest, UnlockRequest
 
 from procurement_platform.database.connect import Database
-from procurement_platform.database.locks import DayLock, day_is_free
+from procurement_platform.database.locks import DayLock, is_free
 from procurement_platform.errors import LakeUnavailable, UnknownOutcome
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake import metastore
 from procurement_platform.lake.catalog import TableCatalog, in_metastore
+from procurement_platform.lake.committing import MAINTENANCE, Work
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore import Metastore
 from procurement_platform.lake.metastore_client import Connections
@@ -235,20 +236,21 @@ def test_the_lock_of_another_days_commit_is_waited_for_and_left_alone(place: Pla
     assert place.locks() == []
 
 
-def test_a_lock_from_elsewhere_is_taken_away_once_nobody_has_its_day(place: Place, database: Database) -> None:
+@pytest.mark.parametrize(("work", "lock"), [(SECOND, f"shop {SECOND}"), (MAINTENANCE, MAINTENANCE)], ids=["a day's", "maintenance's"])
+def test_a_lock_from_elsewhere_is_taken_away_once_nobody_is_at_its_work(place: Place, database: Database, work: Work, lock: str) -> None:
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO control.runs (run_id, domain, run_date, state, started_at, launched_by)"
             " VALUES ('1', 'shop', %s, 'running', now(), 'test')",
             (SECOND,),
         )
-    catalog = TableCatalog(place.lake, in_metastore(place.uri, partial(day_is_free, database)), namespace=place.namespace)
+    catalog = TableCatalog(place.lake, in_metastore(place.uri, partial(is_free, database)), namespace=place.namespace)
     catalog.load(PARTS)
-    left = Holder(SECOND, 7, "1", "a-pod-that-was-killed")
+    left = Holder(work, 7, "1", "a-pod-that-was-killed")
     place.lock(left)
     files = place.stage(FIRST, "run", ["new"])
     with ThreadPoolExecutor(1) as pool:
-        with DayLock.acquire(database, "shop", SECOND, "a run elsewhere"):
+        with DayLock.named(database, lock, "somebody elsewhere"):
             committing = pool.submit(catalog.replace, PARTS, FIRST, files, {})
             until(lambda: len(place.locks()) == 2)
             with pytest.raises(TimeoutError):

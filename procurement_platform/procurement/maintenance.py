@@ -33,6 +33,7 @@ OLD_DATES = 30  # older dates that a scheduled task looks at, others each day: i
 PLACES = (
     *(Place(folder, table=table) for table in TABLES for folder in [f"{table.location}/{f}" for f in table.feeds] or [table.location]),
     *(Place(f"quarantine/files/{feed.name}", of_ledger=True) for feed in FEEDS),
+    *(Place(f"raw/{feed.name}", kept=True) for feed in FEEDS),
     Place("logs/violations"),
     Place("logs/inputs"),
     Place("logs/exceptions", prefix="date="),
@@ -49,8 +50,8 @@ def expire(platform: Platform, *, dry_run: bool = False, everything: bool = True
 def orphans(platform: Platform, *, dry_run: bool = False, everything: bool = True) -> list[Line]:
     """Removes what no run, day, table or ledger row has named for `PROCUREMENT_ORPHAN_GRACE_DAYS`, in all layers but the inbox and raw.
 
-    Of the inbox what a `procurement put` that was killed left half copied. Not `everything`: of run dates before the late window, a share,
-    another one each day.
+    Of these what a `procurement put` or a run that was killed left half copied. Not `everything`: of run dates before the late window, a
+    share, another one each day.
     """
     lake, catalog, now = platform.lake, platform.catalog, dt.datetime.now(dt.UTC)
     grace = dt.timedelta(days=platform.settings.orphan_grace_days)

@@ -121,6 +121,9 @@ def test_raw_files_that_go_take_their_partition_with_them(cluster_home: Settings
 
     try:
         assert shown() == {DAY, other}
+        platform.lake.write(f"raw/orders/{other}/.DE.0a1b2c3d.avro.90abcdef.part", b"1234")  # what a killed upload leaves
+        unfinished = Orphans(platform.database, platform.lake, platform.catalog, DOMAIN, dt.datetime.now(dt.UTC) + 2 * GRACE, GRACE)
+        assert [(line.what, line.bytes) for line in unfinished.sweep(PLACES, [DAY, other])] == [(f"raw/orders/{other}", 4)]
         assert sweep() == [f"raw/orders/{DAY}", f"raw/stock/{DAY}"]
         assert shown() == {other}
         assert platform.raw_tables is not None

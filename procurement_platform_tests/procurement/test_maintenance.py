@@ -85,6 +85,18 @@ def test_what_a_killed_put_left_in_the_inbox_goes_after_the_grace_period(shop: S
     assert orphans(shop.platform, everything=False) == []
 
 
+def test_what_a_killed_run_left_of_a_raw_copy_goes_after_the_grace_period(six_runs: Shop) -> None:
+    lake = six_runs.platform.lake
+    halves = [f"raw/orders/{DAY}/.DE.0a1b2c3d.avro.part", f"raw/stock/{DAY}/_other/.DE.csv.0a1b2c3d.tmp"]
+    raw = {path for path in lying(six_runs) if path.startswith("raw/")}
+    for path in halves:
+        lake.write(path, b"half")
+    assert {f"raw/orders/{DAY}", f"raw/stock/{DAY}"}.isdisjoint(done(orphans(six_runs.platform)))
+    age(six_runs)
+    assert done(orphans(six_runs.platform, everything=False)).items() >= {f"raw/orders/{DAY}": 1, f"raw/stock/{DAY}": 1}.items()
+    assert {path for path in lying(six_runs) if path.startswith("raw/")} == raw
+
+
 def test_nothing_of_a_home_that_is_in_use_is_touched(six_runs: Shop) -> None:
     set_to(six_runs, run_retention_days=1000)
     before, files = seen(six_runs), set(lying(six_runs))
@@ -159,11 +171,9 @@ def test_what_nothing_names_goes_and_the_day_runs_on(six_runs: Shop) -> None:
     assert seen(six_runs)[1:4] == before[1:4]
 
 
-def test_every_layer_but_the_inbox_and_raw_is_looked_at(six_runs: Shop) -> None:
+def test_every_layer_but_the_inbox_is_looked_at(six_runs: Shop) -> None:
     folders = {
-        str(Path(path).parent)
-        for path in lying(six_runs)
-        if not path.startswith(("inbox/", "raw/", "reference/")) and "/metadata/" not in path
+        str(Path(path).parent) for path in lying(six_runs) if not path.startswith(("inbox/", "reference/")) and "/metadata/" not in path
     }
     looked_at = {place.of(DAY) for place in PLACES}
     assert {folder for folder in folders if not any(f"{folder}/".startswith(f"{place}/") for place in looked_at)} == set()

@@ -25,13 +25,15 @@ HOLDER = "procurement maintain orphans"
 class Place:
     """A folder with a folder per run date below it, each named by the date after `prefix`.
 
-    `table`: the one whose data files lie there. `of_ledger`: files as sent, which the ledger names.
+    `table`: the one whose data files lie there. `of_ledger`: files as sent, which the ledger names. `kept`: only what never became whole
+    goes, at any depth.
     """
 
     folder: str
     prefix: str = ""
     table: Table | None = None
     of_ledger: bool = False
+    kept: bool = False
 
     def of(self, run_date: dt.date) -> str:
         return f"{self.folder}/{self.prefix}{run_date.isoformat()}"
@@ -128,8 +130,12 @@ class Orphans:
         lying = entries(self.lake, folder)
         if not lying:
             return
-        named = Named.of(self.database, run_date)  # after the list: a run that began since is in neither
-        for path, entry in self._nobodys(place, folder, lying, named):
+        if place.kept:
+            nobodys = self._unfinished(folder, lying)
+        else:
+            named = Named.of(self.database, run_date)  # after the list: a run that began since is in neither
+            nobodys = self._nobodys(place, folder, lying, named)
+        for path, entry in nobodys:
             weight = weigh(self.lake, path, entry)
             if weight.modified <= self.now - self.grace and not self._in_table(place, run_date, path):
                 yield path, entry, weight
@@ -149,6 +155,14 @@ class Orphans:
             elif any(each.startswith(f"{path}/") for each in named.folders):
                 yield from self._nobodys(place, path, entries(self.lake, path), named)
             elif entry.name not in named.runs:
+                yield path, entry
+
+    def _unfinished(self, folder: str, lying: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
+        for entry in lying:
+            path = f"{folder}/{entry.name}"
+            if entry.folder:
+                yield from self._unfinished(path, entries(self.lake, path))
+            elif is_leftover(entry):
                 yield path, entry
 
     def _in_table(self, place: Place, run_date: dt.date, path: str) -> bool:
@@ -172,8 +186,8 @@ class Orphans:
 
 
 def is_leftover(entry: Entry) -> bool:
-    """Whether a name is one that writing gives what is not whole yet: `.….part`, and folders `.write_…` of Trino's results."""
-    return entry.name.startswith(".write_") if entry.folder else entry.name.startswith(".") and entry.name.endswith(".part")
+    """Whether a name is one that writing gives what is not whole yet: `.….part`, `.….tmp`, and folders `.write_…` of Trino's results."""
+    return entry.name.startswith(".write_") if entry.folder else entry.name.startswith(".") and entry.name.endswith((".part", ".tmp"))
 
 
 def _keeps(place: Place, named: Named, path: str) -> bool:

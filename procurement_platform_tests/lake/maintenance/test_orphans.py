@@ -10,7 +10,7 @@ from procurement_platform.errors import LockLost
 from procurement_platform.lake.days import Days
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.listing import Line
-from procurement_platform.lake.maintenance.orphans import Orphans
+from procurement_platform.lake.maintenance.orphans import Orphans, Place
 from procurement_platform.lake.publish import Publisher
 from procurement_platform_tests.lake.maintenance.conftest import DAY, OTHER, PLACES, Age, allowed
 from procurement_platform_tests.lake.parts import PARTS, Stage
@@ -135,6 +135,33 @@ def test_files_as_sent_stay_as_long_as_the_ledger_names_them(lake: Lake, orphans
     age()
     assert [x.what for x in swept(orphans)] == ["quarantine/files/orders/2025-12-01"]
     assert lake.files("quarantine/files/orders/2025-12-01") == ["known.csv"]
+
+
+def test_of_files_as_sent_that_are_kept_only_what_never_became_whole_goes(
+    lake: Lake, orphans: Orphans, database: Database, age: Age
+) -> None:
+    raw, folder = Place("raw/orders", kept=True), "raw/orders/2025-12-01"
+    whole = (f"{folder}/DE.0a.avro", f"{folder}/_superseded/DE.0b.avro", f"{folder}/.DE.avro", f"{folder}/DE.part", f"{folder}/.x/DE.csv")
+    halves = (
+        f"{folder}/.DE.0a.avro.1234abcd.part",
+        f"{folder}/_other/.GB.csv.0123456789abcdef.tmp",
+        f"{folder}/_superseded/.DE.0b.avro.5678abcd.part",
+    )
+    for path in (*whole, *halves):
+        lake.write(path, b"12")
+
+    def sweep(*, dry_run: bool = False) -> list[Line]:
+        return list(replace(orphans, dry_run=dry_run).sweep([raw], orphans.dates([raw])))
+
+    assert sweep() == []  # a run may be at it
+    age()
+    lake.write(f"{folder}/.FR.0d.avro.90abcdef.part", b"1")
+    assert [(x.what, x.did, x.count, x.bytes) for x in sweep(dry_run=True)] == [(folder, "files removed", 3, 6)]
+    with DayLock.acquire(database, "shop", DAY, "a run"):
+        assert [x.note for x in sweep()] == ["a run is at work there"]
+    assert [(x.what, x.count) for x in sweep()] == [(folder, 3)]
+    assert every_file(lake) == {*whole, f"{folder}/.FR.0d.avro.90abcdef.part"}
+    assert sweep() == []
 
 
 def test_the_inbox_raw_and_folders_of_no_table_are_not_looked_at(lake: Lake, orphans: Orphans, age: Age) -> None:

@@ -111,6 +111,14 @@ def test_trinos_catalogs_are_the_tested_ones(catalog: str) -> None:
     assert {each: deployed[each] for each in fixed} == {each: helm[each] for each in fixed} == {each: tested[each] for each in fixed}
 
 
+def test_helm_tells_trino_what_the_tested_one_is_told_of_queries() -> None:
+    tested = read("trino/config.properties", stack()["trino/config.properties"])
+    values = yaml.safe_load((HELM / "trino-values.yaml").read_text(encoding="utf-8"))
+    queries = {name: value for name, value in tested.items() if name.startswith("query.") and not depends_on_the_place(name)}
+    assert read("config.properties", "\n".join(values["additionalConfigProperties"])) == queries
+    assert {"query.max-length", "query.min-expire-age", "query.max-history"} <= queries.keys()
+
+
 def test_there_are_no_other_catalogs() -> None:
     assert {path.stem for path in (COMPOSE / "trino" / "catalog").iterdir()} == set(CATALOGS)
     assert set(yaml.safe_load((HELM / "trino-values.yaml").read_text(encoding="utf-8"))["catalogs"]) == set(CATALOGS)

@@ -30,7 +30,7 @@ NAMESPACE = "procurement"
 # Keeps a commit's cost flat however many came before (docs/decisions/0003-flat-commits.md).
 PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "5",
+    "write.metadata.previous-versions-max": "20",  # goes by number, not by age: a reader may be as many commits behind
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
     "commit.manifest.target-size-bytes": "32768",

@@ -20,7 +20,7 @@ from procurement_platform.database.locks import DayLock, is_free
 from procurement_platform.errors import LakeUnavailable, UnknownOutcome
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake import metastore
-from procurement_platform.lake.catalog import TableCatalog, in_metastore
+from procurement_platform.lake.catalog import PROPERTIES, TableCatalog, in_metastore
 from procurement_platform.lake.committing import MAINTENANCE, Work
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore import Metastore
@@ -355,6 +355,7 @@ def test_threads_share_a_catalog(place: Place) -> None:
 def test_old_snapshots_and_metadata_go_and_readers_stay(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogs, "KEEP_SNAPSHOTS", 2)
     monkeypatch.setattr(catalogs, "EXPIRE_EVERY", 2)
+    monkeypatch.setitem(PROPERTIES, "write.metadata.previous-versions-max", "5")
     catalog, failures, seen, done = place.catalog(), [], [], threading.Event()
     catalog.replace(PARTS, FIRST, place.stage(FIRST, "run-0", ["v0", "v0"]), {})
 

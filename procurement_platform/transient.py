@@ -22,7 +22,8 @@ _PASSES = re.compile(
     r"|the database system is (starting up|shutting down|in recovery mode)|I/O error occurred while sending to the backend",
     re.IGNORECASE,
 )
-# A full disk; a name that nobody has; what a database says of a statement.
+# A full disk that the NameNode knows of; a name that nobody has; what a database says of a statement. A full disk that a write is the
+# first to meet is told in the words of a DataNode that has just died ("1 node(s) are excluded"): it is tried until the patience ends.
 _STAYS = re.compile(
     r"There are [1-9]\d* datanode\(s\) running and (no|0) node\(s\) are excluded|failed to lookup address"
     r"|PSQLException: ERROR: (?!terminating|deadlock detected|could not serialize)",

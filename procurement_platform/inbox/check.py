@@ -188,7 +188,7 @@ class Checker:
         there = ~each.absent
         if field.kind != "text":
             if each.converts:
-                comma = pl.col(each.source).cast(pl.String).str.contains(r"^\s*-?\d+,\d+\s*$")
+                comma = each.text.str.contains(r"^\s*-?\d+,\d+\s*$")
                 expected = pl.when(comma).then(pl.lit("a number: write a decimal point, as in 1.5")).otherwise(pl.lit(each.expected))
                 yield Rule(there & value.is_null(), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(" is not "), expected))
             for breaks, told in self._bounds(each):

@@ -14,6 +14,8 @@ SHOWN_CHARACTERS = 60
 
 # Milliseconds of the years 1 to 9999: beyond them neither calendar arithmetic nor people can follow.
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+_A_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
+_DAY_MS = 86_400_000
 _LONG_DECIMAL = 38
 _INSTANT = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
@@ -26,8 +28,8 @@ class Reading:
     """How a field is read from a column of one file.
 
     `value` turns the file's column into the field's type, null where it cannot; `converts` says whether that may happen, and then the
-    column as sent is kept under `source`. `absent` (nothing was sent) and `shown` (the value in a reason) refer to `source`; `expected`
-    says what would have been right.
+    column as sent is kept under `source`, of the type `sent_as`. `absent` (nothing was sent), `text` and `shown` (the value in a
+    reason) refer to `source`; `expected` says what would have been right.
     """
 
     field: Field
@@ -36,6 +38,7 @@ class Reading:
     converts: bool
     expected: str = ""
     blank_is_absent: bool = False
+    sent_as: pl.DataType | None = None
 
     @property
     def target(self) -> str:
@@ -50,10 +53,14 @@ class Reading:
         source = pl.col(self.source)
         return source.is_null() | (source.str.strip_chars() == "") if self.blank_is_absent else source.is_null()
 
+    @property
+    def text(self) -> pl.Expr:
+        return as_text(pl.col(self.source), self.sent_as)
+
     def shown(self, zone: str) -> pl.Expr:
         if self.field.kind == "instant" and not self.converts:
             return local_time(pl.col(self.source), zone)
-        return shown(pl.col(self.source).cast(pl.String))
+        return shown(self.text)
 
 
 def reading(field: Field, column: str, dtype: pl.DataType, zone: str) -> Reading:
@@ -72,7 +79,7 @@ def reading(field: Field, column: str, dtype: pl.DataType, zone: str) -> Reading
         raise InvalidFile(f"has the column {column[:80]} of the type {_in_words(dtype)}: {remedy}")
     # Where the value is the column itself or a cast that always succeeds, nothing needs to be kept to tell what was sent.
     converts = field.kind != "text" and dtype != typed(field) and not (isinstance(dtype, pl.Datetime) and _plain(dtype))
-    return Reading(field, column, value, converts, expected, blank_is_absent=field.kind == "text" or dtype == pl.String)
+    return Reading(field, column, value, converts, expected, field.kind == "text" or dtype == pl.String, dtype)
 
 
 def shown(text: pl.Expr) -> pl.Expr:
@@ -88,6 +95,19 @@ def local_time(micros: pl.Expr, zone: str) -> pl.Expr:
     ordinary = micros.is_between(_FIRST_MS * 1000, _LAST_MS * 1000)
     local = pl.from_epoch(pl.when(ordinary).then(micros), time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     return pl.when(ordinary).then(local.dt.to_string("%Y-%m-%dT%H:%M:%S%:z")).otherwise(micros.cast(pl.String)).fill_null("nothing")
+
+
+def as_text(column: pl.Expr, dtype: pl.DataType | None) -> pl.Expr:
+    """A column's values as text. A date or timestamp that no calendar holds is the number that was sent: polars would fail on it."""
+    if not isinstance(dtype, pl.Datetime | pl.Date):
+        return column.cast(pl.String)
+    number, first, last = column.to_physical(), _FIRST_MS, _LAST_MS
+    if isinstance(dtype, pl.Datetime):
+        first, last = first * _A_MS[dtype.time_unit], last * _A_MS[dtype.time_unit]
+    else:
+        first, last = first // _DAY_MS, last // _DAY_MS
+    ordinary = number.is_between(first, last)
+    return pl.when(ordinary).then(pl.when(ordinary).then(column).dt.to_string("iso")).otherwise(number.cast(pl.String))
 
 
 def day_start_us(day: dt.date, zone: str) -> int:

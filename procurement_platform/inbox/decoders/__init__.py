@@ -12,6 +12,7 @@ import polars as pl
 
 from procurement_platform.inbox.identity import Format
 from procurement_platform.inbox.task import Limits
+from procurement_platform.inbox.values import as_text
 
 BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small enough to hold several of
 SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
@@ -110,14 +111,14 @@ def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_integer() or dtype == pl.Boolean:
         return column
-    if isinstance(dtype, pl.Datetime):
-        return column.dt.to_string("iso")
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        return as_text(column, dtype).alias(name)
     if dtype == pl.Binary:
         text = column.bin.slice(0, SHOWN_CHARACTERS).bin.encode("hex")
     elif dtype.is_nested():
         text = (pl.struct(column) if not isinstance(dtype, pl.Struct) else column).struct.json_encode()
     else:
-        text = column.cast(pl.String)
+        text = as_text(column, dtype)
     length = text.str.len_chars()
     return (
         pl.when(length > SHOWN_CHARACTERS)

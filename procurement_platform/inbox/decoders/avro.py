@@ -6,7 +6,7 @@ row at its end, which comes out right only if exactly the declared rows were rea
 
 import io
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,15 @@ from procurement_platform.inbox.container import (
     blocks,
     encode_block,
     encode_bytes,
-    encode_header,
     encode_long,
     read_header,
 )
 from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted
+from procurement_platform.inbox.decoders.avro_schema import LARGEST, dtypes, flat, head, value_type, width
 from procurement_platform.inbox.task import Limits
-from procurement_platform.texts import shorten
 
 _SOME_BYTES = BATCH_BYTES // 4  # of rows that are read again, whole: while SQL holds memory, too
 _LAST_ROW = "\x00the row after the last\x00"
-_WIDTHS = {"boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
-_MAX_PRECISION = 38
-_MAX_FIXED = 16  # bytes of a decimal of that precision
 
 
 def open_avro(path: Path, limits: Limits) -> Decoder:
@@ -55,12 +51,13 @@ def open_avro(path: Path, limits: Limits) -> Decoder:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidFile(f"has the column {twice[:80]!r} twice; send it once")
-    layout = _flat_layout(fields)
+    types = {each["name"]: read for each in fields if (read := flat(each.get("type"))) is not None}
+    layout = _layout(types) if len(types) == len(names) else None
     if layout is None:
         from procurement_platform.inbox.decoders.avro_rows import AvroRows
 
-        return AvroRows(path, header, start, limits)
-    return AvroColumns(path, header, start, limits, layout)
+        return AvroRows(path, header, start, limits, types)
+    return AvroColumns(path, header, start, limits, types, layout)
 
 
 class _Damaged(Exception):
@@ -79,17 +76,15 @@ class _Layout:
 class AvroColumns:
     """Flat records, by polars."""
 
-    def __init__(self, path: Path, header: Header, start: int, limits: Limits, layout: _Layout) -> None:
+    def __init__(self, path: Path, header: Header, start: int, limits: Limits, types: dict[str, Any], layout: _Layout) -> None:
         self._path = path
         self._header = header
         self._start = start
         self._limits = limits
+        self._types = types
         self._layout = layout
-        self._head = encode_header(header)
-        try:
-            self.schema = dict(pl.read_avro(io.BytesIO(self._head)).schema)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
-            raise InvalidFile(f"has an Avro schema that cannot be read: {shorten(str(problem), 200)}") from problem
+        self._head = head(types, header.sync)
+        self.schema = dtypes(self._head)
 
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:
         wanted = [name for name in self.schema if name in columns]
@@ -121,18 +116,24 @@ class AvroColumns:
         try:
             return self._read(chunk, columns)
         except _Damaged as problem:
-            for block in chunk if len(chunk) > 1 else ():
-                try:
-                    self._read([block], columns)
-                except _Damaged as cause:
-                    raise self._invalid(block, cause) from cause
-            raise self._invalid(chunk[0], problem) from problem
+            if len(chunk) > 1:
+                return pl.concat([self._decode([block], columns) for block in chunk])
+            return self._read_again(chunk[0], columns, problem)
 
-    def _invalid(self, block: Block, damage: _Damaged) -> InvalidFile:
-        """What is wrong with a damaged block: polars does not say whether it is bytes that are no text."""
-        from procurement_platform.inbox.decoders.avro_rows import bad_text
+    def _read_again(self, block: Block, columns: list[str] | None, damage: _Damaged) -> pl.DataFrame:
+        """A block that polars cannot read: it has a decimal that is too large, or is damaged; polars does not say whether by a text."""
+        from procurement_platform.inbox.decoders.avro_rows import FlatRows, NotUtf8, RowReader
 
-        return bad_text(self._header, block) or InvalidFile(f"is damaged in {block}: {damage}; send it again")
+        writer = FlatRows(self._types)
+        try:
+            reader = RowReader(self._header, self._types)
+            if any(map(writer.shorten, reader.rows(block))):
+                return self._read([replace(block, data=writer.encode(reader.rows(block)))], columns)
+        except NotUtf8:
+            raise
+        except (InvalidFile, _Damaged):
+            pass  # damaged it is, in whichever words
+        raise InvalidFile(f"is damaged in {block}: {damage}; send it again") from damage
 
     def _read(self, chunk: list[Block], columns: list[str] | None) -> pl.DataFrame:
         layout = self._layout
@@ -146,54 +147,31 @@ class AvroColumns:
             raise _Damaged("its rows cannot be read") from problem
         if frame.height != rows + 1 or frame[layout.teller][-1] != _LAST_ROW:
             raise _Damaged("its rows do not fill it exactly")
+        if any(_too_large(column.to_physical()) for column in frame if column.dtype.is_decimal()):
+            raise _Damaged("it has a decimal of more than 38 digits")
         return frame.select(columns or frame.columns).head(rows)
+
+
+def _too_large(decimals: pl.Series) -> bool:
+    return any(isinstance(most, int) and abs(most) > LARGEST for most in (decimals.min(), decimals.max()))
 
 
 def _numbers(chunk: list[Block]) -> pl.Series:
     return pl.concat(pl.int_range(block.first_row, block.first_row + block.rows, eager=True) for block in chunk)
 
 
-def _flat_layout(fields: list[dict[str, Any]]) -> _Layout | None:
-    """The layout of records that polars reads right, None where it does not (nested, maps, wide unions, references)."""
+def _layout(types: dict[str, Any]) -> _Layout | None:
+    """The layout of flat records, None where no column of texts could tell the row after the last."""
     least, last_row, teller = 0, io.BytesIO(), None
-    for each in fields:
-        declared = each.get("type")
-        optional = isinstance(declared, list)
-        branches = declared if isinstance(declared, list) else [declared]
-        others = [branch for branch in branches if branch != "null"]
-        width = _width(others[0]) if len(others) == 1 and len(branches) == 1 + optional else None
-        if width is None:
-            return None
-        [branch] = others
-        least += 1 if optional else width
-        if teller is None and _is_text(branch):
-            teller = str(each["name"])
-            last_row.write(encode_long(branches.index(branch)) if optional else b"")
+    for name, declared in types.items():
+        branch, optional = value_type(declared), isinstance(declared, list)
+        least += 1 if optional else width(branch)
+        if teller is None and branch in ("string", {"type": "string"}):
+            teller = name
+            last_row.write(encode_long(declared.index(branch)) if optional else b"")
             last_row.write(encode_bytes(_LAST_ROW.encode()))
         elif optional:
-            last_row.write(encode_long(branches.index("null")))
+            last_row.write(encode_long(declared.index("null")))
         else:
-            last_row.write(bytes(width))
+            last_row.write(bytes(width(branch)))
     return None if teller is None else _Layout(least, last_row.getvalue(), teller)
-
-
-def _is_text(branch: Any) -> bool:
-    return branch == "string" or (isinstance(branch, dict) and branch.get("type") == "string" and "logicalType" not in branch)
-
-
-def _width(branch: Any) -> int | None:
-    """The least bytes a value takes, None for a type that polars is not asked to read."""
-    if not isinstance(branch, dict):
-        return _WIDTHS.get(branch) if isinstance(branch, str) else None
-    precision = branch.get("precision", 1)
-    if branch.get("logicalType") == "decimal" and not (isinstance(precision, int) and 1 <= precision <= _MAX_PRECISION):
-        return None
-    size, width = branch.get("size"), None
-    match branch.get("type"):
-        case "fixed" if isinstance(size, int) and 0 < size <= _MAX_FIXED:
-            width = size
-        case "enum" if branch.get("symbols"):
-            width = 1
-        case str() as name if "items" not in branch:
-            width = _WIDTHS.get(name)
-    return width

@@ -110,11 +110,12 @@ out: what they unpack to is not known before.
   `qty`) is rejected, unless one has the very name below (`quantity`). Columns that the contract does not have are kept out and noted;
   those that may be left out are empty where they are.
 - **Numbers**: a decimal point, no separators of thousands and no exponents: `1.200` is 1.2, and `1,200`, `1.200,50` and `1e3` are
-  INVALID_ROW. Zeros beyond the places are fine, other digits there are not: nothing is rounded. Floating point columns (Avro, Parquet)
-  are refused: send decimals, whole numbers or text.
-- **Times**: ISO 8601 with date and time (`2025-12-20T14:03:00+01:00`, `2025-12-20T13:03Z`, `2025-12-20 14:03:00.5`), or a timestamp column.
-  Without an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time
-  that the clocks skip is INVALID_ROW.
+  INVALID_ROW. Zeros beyond the places are fine, however many; other digits there are not: nothing is rounded. Floating point columns
+  (Avro, Parquet) are refused: send decimals, whole numbers or text.
+- **Times**: ISO 8601 with date and time (`2025-12-20T14:03:00+01:00`, `2025-12-20T13:03Z`, `2025-12-20 14:03:00.5`), as PostgreSQL prints
+  them (`2025-12-20 14:03:00+01`), or a timestamp column. Digits of a fraction beyond microseconds must be zeros, up to nine in all. Without
+  an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time that the
+  clocks skip is INVALID_ROW.
 - **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`)."""
 
 STOCK = """## What a stock file says, and what it leaves out

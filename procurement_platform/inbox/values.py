@@ -18,8 +18,8 @@ _A_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
 _DAY_MS = 86_400_000
 _LONG_DECIMAL = 38
 _INSTANT = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
-    r"(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?$"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6}0{0,3})?)?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$"
 )
 
 
@@ -157,7 +157,7 @@ def _decimal(field: Field, source: pl.Expr, dtype: pl.DataType, _: str) -> tuple
             value = pl.when(value.cast(wide, strict=False) == source.cast(wide)).then(value)
     elif dtype == pl.String:
         # Digits beyond the scale are zeros, so that nothing is rounded.
-        digits = rf"^\s*-?0{{0,9}}[0-9]{{1,{whole}}}(?:\.[0-9]{{1,{field.scale}}}0{{0,9}})?\s*$"
+        digits = rf"^\s*-?0*[0-9]{{1,{whole}}}(?:\.[0-9]{{1,{field.scale}}}0*)?\s*$"
         value = pl.when(source.str.contains(digits)).then(source.str.strip_chars().cast(exact, strict=False))
     return (
         value,
@@ -218,6 +218,8 @@ def _parse(texts: pl.Series, zone: str) -> pl.Series:
         .then(text.str.slice(-6))
         .when(text.str.slice(-5, 1).is_in(["+", "-"]))
         .then(text.str.slice(-5))
+        .when(text.str.slice(-3, 1).is_in(["+", "-"]))
+        .then(text.str.slice(-3))
         .alias("offset")
     )
     time = text.str.slice(11, text.str.len_bytes() - 11 - offset.str.len_bytes().fill_null(0))
@@ -225,8 +227,8 @@ def _parse(texts: pl.Series, zone: str) -> pl.Series:
     seconds = pl.when(pl.col("time").str.len_bytes() == len("14:03")).then(pl.lit(":00")).otherwise(pl.lit(""))
     whole = pl.concat_str(text.str.slice(0, 10), pl.lit("T"), pl.col("time"), seconds)
     frame = frame.select("offset", whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).alias("moment"))
-    hours, minutes = offset.str.slice(1, 2).cast(pl.Int64, strict=False), offset.str.slice(-2).cast(pl.Int64, strict=False)
-    east = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1) * (hours * 60 + minutes)
+    hours, minutes = (part.cast(pl.Int64, strict=False) for part in (offset.str.slice(1, 2), offset.str.slice(3).str.strip_prefix(":")))
+    east = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1) * (hours * 60 + minutes.fill_null(0))
     shift = pl.when(offset == "Z").then(0).otherwise(east) * 60_000_000
     if frame["offset"].null_count() == 0:
         return frame.select(moment.to_physical() - shift).to_series()

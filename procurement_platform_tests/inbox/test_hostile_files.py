@@ -350,6 +350,8 @@ def test_numbers_no_decimal_holds(desk: Desk) -> None:
         "2.500000",
         " 3 ",
         "007",
+        "1.500000000000000000",
+        "0" * 100 + "4",
     ]
     outcome = desk.decode(csv_bytes([order(number, quantity=value) for number, value in enumerate(values)]), "csv")
     reasons = desk.reasons(outcome)
@@ -359,7 +361,13 @@ def test_numbers_no_decimal_holds(desk: Desk) -> None:
     assert "PROCUREMENT_MAX_QUANTITY" in reasons[7]
     assert "is not a number: write a decimal point, as in 1.5" in reasons[8]
     assert reasons[13] == "quantity is empty: send it in every row"
-    assert [line["quantity"] for line in desk.lines(outcome)] == [Decimal("2.500"), Decimal("3.000"), Decimal("7.000")]
+    assert [line["quantity"] for line in desk.lines(outcome)] == [
+        Decimal("2.500"),
+        Decimal("3.000"),
+        Decimal("7.000"),
+        Decimal("1.500"),
+        Decimal("4.000"),
+    ]
 
 
 def test_numbers_in_json_are_read_as_written(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.contracts import Field
-from procurement_platform.inbox.values import day_start_us, local_time, reading, shown
+from procurement_platform.inbox.values import as_text, day_start_us, local_time, reading, shown
 
 QUANTITY = Field("quantity", "decimal", "", precision=18, scale=3)
 MOMENT = Field("at", "instant", "")
@@ -34,10 +34,25 @@ def utc(*parts: int) -> int:
     return (dt.datetime(*parts, tzinfo=dt.UTC) - EPOCH) // dt.timedelta(microseconds=1)  # type: ignore[misc,arg-type]
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**15) + 1, max_value=10**15 - 1), st.integers(0, 6))
-def test_decimals_that_fit_are_read_exactly(number: Decimal, zeros: int) -> None:
-    text = f"{number:f}" + "0" * zeros
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**15) + 1, max_value=10**15 - 1),
+    st.integers(0, 40) | st.just(200),
+    st.integers(0, 40) | st.just(200),
+)
+def test_decimals_that_fit_are_read_exactly(number: Decimal, before: int, after: int) -> None:
+    text = f"{'-' * number.is_signed()}{'0' * before}{abs(number):f}{'0' * after}"
     assert read(QUANTITY, [text, f" {text} "]) == [number, number]
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 9, 10, 40, 200])
+def test_of_digits_beyond_the_places_only_zeros_are_taken(zeros: int) -> None:
+    more = "0" * zeros
+    assert read(QUANTITY, [f"1.500{more}", f"{more}15", f"1.500{more}1", f"1{more}1.5"]) == [
+        Decimal("1.5"),
+        Decimal(15),
+        None,
+        Decimal(f"1{more}1.5") if zeros < 14 else None,
+    ]
 
 
 @given(st.text("0123456789.-+eE ,_", max_size=25))
@@ -82,6 +97,32 @@ def test_times_without_an_offset_are_the_markets(local: dt.datetime, zone: str) 
     assert read(MOMENT, [local], pl.Datetime("us"), zone) == [expected]
 
 
+@given(st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30)), st.integers(-14, 14), st.integers(0, 3))  # noqa: DTZ001
+def test_offsets_of_hours_and_zeros_beyond_microseconds_are_read_exactly(local: dt.datetime, hours: int, zeros: int) -> None:
+    moment = local.replace(tzinfo=dt.timezone(dt.timedelta(hours=hours)))
+    text = f"{local.isoformat(' ', timespec='microseconds')}{'0' * zeros}"
+    assert micros(f"{text}{hours:+03}") == (moment - EPOCH) // dt.timedelta(microseconds=1)
+    assert micros(f"{text}Z") == (local.replace(tzinfo=dt.UTC) - EPOCH) // dt.timedelta(microseconds=1)
+
+
+@given(st.lists(st.sampled_from(["", "Z", "+01", "-0230", "+05:45"]), min_size=1, max_size=8))
+def test_a_column_may_mix_the_ways_to_write_an_offset(offsets: list[str]) -> None:
+    shift = {"": 60, "Z": 0, "+01": 60, "-0230": -150, "+05:45": 345}
+    expected = [utc(2025, 12, 20, 14, 3) - shift[offset] * 60_000_000 for offset in offsets]
+    assert read(MOMENT, [f"2025-12-20 14:03:00{offset}" for offset in offsets]) == expected
+
+
+def test_timestamps_are_shown_also_where_no_calendar_holds_them() -> None:
+    numbers = [0, 2**63 - 1, -(2**63), None]
+    for dtype in (pl.Datetime("ms"), pl.Datetime("us"), pl.Datetime("ms", "UTC"), pl.Datetime("us", "UTC")):
+        column = pl.Series("c", numbers, pl.Int64).cast(dtype)
+        words = pl.DataFrame([column]).select(as_text(pl.col("c"), dtype))["c"].to_list()
+        assert words[0].startswith("1970-01-01 00:00:00.000")
+        assert words[1:] == [str(2**63 - 1), str(-(2**63)), None]
+    days = pl.Series("c", [0, 2**31 - 1], pl.Int32).cast(pl.Date)
+    assert pl.DataFrame([days]).select(as_text(pl.col("c"), days.dtype))["c"].to_list() == ["1970-01-01", str(2**31 - 1)]
+
+
 def test_when_clocks_change() -> None:
     assert micros("2025-03-30T02:30:00") is None, "skipped"
     assert micros("2025-10-26T02:30:00") == utc(2025, 10, 26, 0, 30), "twice: the first is meant"
@@ -95,6 +136,12 @@ def test_when_clocks_change() -> None:
         "2025-12-20T24:01:00",
         "2025-02-30T00:00",
         "2025-12-20T14:03:00.1234567",
+        "2025-12-20T14:03:00.000000001Z",
+        "2025-12-20T14:03:00.1234560000",
+        "2025-12-20T14:03:00.",
+        "2025-12-20 14:03:00+1",
+        "2025-12-20 14:03:00+15",
+        "2025-12-20 14:03:00+01:",
         "20.12.2025 14:03",
         "1766188800",
         "",
@@ -109,7 +156,19 @@ def test_other_texts_are_no_times(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2025-12-20T14:03", "2025-12-20 14:03:00", "2025-12-20t14:03:00.000000", " 2025-12-20T13:03Z ", "2025-12-20T14:03:00+0100"]
+    "text",
+    [
+        "2025-12-20T14:03",
+        "2025-12-20 14:03:00",
+        "2025-12-20t14:03:00.000000",
+        "2025-12-20t14:03:00.000000000",
+        " 2025-12-20T13:03Z ",
+        "2025-12-20T13:03:00.0000000Z",
+        "2025-12-20T14:03:00+0100",
+        "2025-12-20 14:03:00+01",
+        "2025-12-20 14:03+01",
+        "2025-12-20 03:03:00.000000000-10",
+    ],
 )
 def test_the_ways_to_write_a_time(text: str) -> None:
     assert micros(text) == utc(2025, 12, 20, 13, 3)

@@ -111,7 +111,8 @@ class Ledger:
 
         What is accepted takes the place of the file of its name that was in use, what was sent also that of rejected ones: not, of the
         same call, that of a correction that cannot be read, or of the file before it that breaks a limit. What was refused before, was not
-        sent again and is accepted now takes that of others that await the reference. A file that is superseded already is noted once.
+        sent again and is accepted now takes that of others that await the reference. Of a file that is superseded and was known before,
+        only when it was sent is written.
         """
         ids = [file.file_id for file in files]
         with self._database.transaction() as connection, connection.pipeline():  # no statement waits for the answer to the one before
@@ -150,7 +151,7 @@ class Ledger:
                 connection.execute("UPDATE control.files SET raw_path = %s WHERE raw_path = %s", (after, before))
 
     def seen_again(self, times: Mapping[str, dt.datetime]) -> None:
-        """Notes when files that a run left out were sent last (file id → time), so that nobody asks for them to be looked at again."""
+        """Notes when files were sent last (file id → time): those a run left out, so that nobody asks for them again, or handed in again."""
         if not times:
             return
         with self._database.transaction() as connection:
@@ -176,12 +177,12 @@ class Ledger:
     def reinstate(self, file_id: str, by: str) -> bool:
         """Lets the next run take the bytes of a withdrawn file again, where the inbox has them; False where none was withdrawn.
 
-        Until then it counts as one that was superseded: known, and not in use.
+        Until then it counts as one that was superseded, and as sent just now: what lies there since before that came again.
         """
         with self._database.transaction() as connection:
             done = connection.execute(
                 """
-                UPDATE control.files SET state = 'superseded', reinstated_by = %s, reinstated_at = now()
+                UPDATE control.files SET state = 'superseded', sent_at = now(), reinstated_by = %s, reinstated_at = now()
                 WHERE file_id = %s AND state = 'withdrawn'
                 """,
                 (by, file_id),
@@ -190,7 +191,7 @@ class Ledger:
 
     def _note(self, connection: psycopg.Connection, file: LedgerFile) -> None:
         connection.execute(
-            sql.SQL("INSERT INTO control.files ({}) VALUES ({}) ON CONFLICT (file_id) DO NOTHING").format(
+            sql.SQL("INSERT INTO control.files ({}) VALUES ({}) ON CONFLICT (file_id) DO UPDATE SET sent_at = EXCLUDED.sent_at").format(
                 sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)), sql.SQL(", ").join(sql.Placeholder() * len(_WRITTEN))
             ),
             [getattr(file, c) for c in _WRITTEN],

@@ -1,8 +1,10 @@
 """Takes in what a day's inbox holds: every file is read once, from the inbox or, where it is known already, from its raw copy.
 
 The inputs of a day are the ledger's active files overlaid by what the inbox holds: a file that is no longer in the inbox stays in use,
-the same identity with other bytes replaces it, the same bytes change nothing. A file that was refused for its market, which the reference
-did not have as active, or for a limit, is looked at again by each run, in the inbox or from the bytes that were kept.
+the same identity with other bytes replaces it, the same bytes change nothing. Of rivals, files of one identity in several formats, one
+that no run has seen comes before those that were taken in, and the newest of several first; the first that can be read counts.
+A file that was refused for its market, which the reference did not have as active, or for a limit, is looked at again by each run, in the
+inbox or from the bytes that were kept.
 """
 
 import datetime as dt
@@ -17,12 +19,13 @@ from typing import Any
 
 from procurement_platform.errors import InputGone
 from procurement_platform.inbox.feeds import Feed
-from procurement_platform.inbox.identity import FileIdentity, Unfit, file_id, parse_name, safe_name
+from procurement_platform.inbox.identity import FileIdentity, file_id, safe_name
 from procurement_platform.inbox.landing import decode
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
-from procurement_platform.inbox.scan import FoundFile, Scan, UnfitFile, scan
+from procurement_platform.inbox.scan import FoundFile, Scan, UnfitFile, newest_first, scan
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask, Limits
+from procurement_platform.inbox.waiting import Seen
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import sha256_of
 from procurement_platform.settings import Settings
@@ -30,6 +33,7 @@ from procurement_platform.settings import Settings
 OTHER_FORMATS = "_other"  # Hive and Trino skip what starts with an underscore
 SUPERSEDED = "_superseded"
 _PIECE = 4 * 1024 * 1024
+_TURNS = (None, "rejected", "accepted", "superseded", "withdrawn")  # states of candidates, in the order in which these are tried
 _UNDER_ANOTHER_NAME = "; once it has come under another name, `procurement files withdraw` ends this line"
 
 
@@ -45,7 +49,7 @@ class Place:
 class Receipt:
     """A file of the day and what became of it. `outcome` is None where it was not decoded (no market of ours, not a file).
 
-    `sent`: the inbox holds it, or held it when it was refused for its market.
+    `sent`: it came to the inbox, or came again, since the day's last run.
     """
 
     file: LedgerFile
@@ -89,13 +93,13 @@ class Receiver:
         growing = [_shown(f) for found in scans.values() for f in found.growing]
         for found in scans.values():
             receipts += [Receipt(self._unfit(unfit), None, sent=True) for unfit in found.unfit]
-            receipts += [Receipt(file, None) for rival in found.replaced if (file := self._replaced(rival, known)) is not None]
-        receipts += self._of_no_market(scans, known)
+        seen = Seen(known, lambda file: self._sha256(file.path))
+        receipts += self._of_no_market(scans, known, seen)
 
         withdrawn = {f.file_id for f in known if f.state == "withdrawn"}
-        raw_paths = {f.file_id: f.raw_path for f in known}
+        versions = {f.file_id: f for f in known}
         touched: dict[str, dt.datetime] = {}
-        turns = self._candidates(feeds, scans, known)
+        turns = self._candidates(feeds, scans, known, seen)
         while turns:  # the second time for those names whose first file is not accepted, and so on
             outcomes = list(self._decoded([self._task(each[0], places[each[0].feed.name]) for each in turns]))
             again = []
@@ -109,9 +113,12 @@ class Receiver:
                     self._discard(outcome)
                     touched[outcome.file_id] = candidate.found.modified_at
                 else:
-                    file = self._ledger_file(candidate, outcome, raw_paths.get(outcome.file_id, ""))
-                    receipts.append(Receipt(file, outcome, sent=candidate.known is None))
-                if not used and (rest := [each for each in others if each.known is None or each.known.file_id != outcome.file_id]):
+                    before = versions.get(outcome.file_id)
+                    file = self._ledger_file(candidate, outcome, before.raw_path if before else "")
+                    receipts.append(Receipt(file, outcome, sent=candidate.came or before is None))
+                if used:
+                    receipts += [Receipt(self._outdone(rival.found, candidate.found, versions), None) for rival in others if rival.came]
+                elif rest := [each for each in others if each.known is None or each.known.file_id != outcome.file_id]:
                     again.append(rest)
             turns = again
         touched |= {r.file.file_id: r.file.sent_at for r in receipts if r.file.file_id in withdrawn}
@@ -130,36 +137,41 @@ class Receiver:
             InputGone: a raw copy is gone or has other bytes.
         """
         place = Place(folder, folder)
-        tasks = [self._task(_Candidate(feed, self._kept(file), file), place) for file in files]
+        tasks = [self._task(_Candidate(feed, self._kept(file), file.state, file), place) for file in files]
         asking = [replace(task, asked=tuple(asked), asked_kind=kind) for task in tasks]
         for file, outcome in zip(files, self._decoded(asking), strict=True):
             _as_taken_in(file, outcome)
             yield outcome
 
-    def _of_no_market(self, scans: Mapping[str, Scan], known: Sequence[LedgerFile]) -> Iterator[Receipt]:
+    def _of_no_market(self, scans: Mapping[str, Scan], known: Sequence[LedgerFile], seen: Seen) -> Iterator[Receipt]:
         """What becomes of files whose market is not active on the day: of those in use, else of what the inbox holds."""
         in_use = {(f.feed, f.name): f for f in known if f.state == "accepted" and f.market not in self.senders}
         yield from (Receipt(self._inactive(f), None) for f in in_use.values())
         for feed, scanned in scans.items():
             for found in scanned.files:
-                if found.identity.market not in self.senders and (feed, found.identity.name) not in in_use:
+                outdone = seen.state(found) == "superseded"
+                if found.identity.market not in self.senders and (feed, found.identity.name) not in in_use and not outdone:
                     yield Receipt(self._stranger(found), None, sent=True)
 
-    def _candidates(self, feeds: Sequence[Feed], scans: Mapping[str, Scan], known: Sequence[LedgerFile]) -> list[list["_Candidate"]]:
-        """What may be the day's file of each name, the newest first: in the inbox, refused and may count now, in use.
+    def _candidates(
+        self, feeds: Sequence[Feed], scans: Mapping[str, Scan], known: Sequence[LedgerFile], seen: Seen
+    ) -> list[list["_Candidate"]]:
+        """What may be the day's file of each name, in the order in which it is tried.
 
-        Of one that is in use the ledger has only later ones as refused.
+        First what came since the last run, the newest first; then what was refused, in use, and superseded by a rival. Of one that is in
+        use the ledger has only later ones as refused.
         """
         by_name = {feed.name: feed for feed in feeds}
         found: dict[tuple[str, str], list[_Candidate]] = defaultdict(list)
         for feed in feeds:
-            for file in scans[feed.name].files:
+            for file in newest_first(scans[feed.name].files):
                 if file.identity.market in self.senders:
-                    found[feed.name, file.identity.name].append(_Candidate(feed, file))
+                    found[feed.name, file.identity.name].append(_Candidate(feed, file, seen.state(file)))
         in_use = [f for f in known if f.state == "accepted" and f.market in self.senders]
         for old in [*(f for f in reversed(known) if self._may_count_now(f)), *in_use]:
-            found[old.feed, old.name].append(_Candidate(by_name[old.feed], self._kept(old), old))
-        return list(found.values())
+            found[old.feed, old.name].append(_Candidate(by_name[old.feed], self._kept(old), old.state, old))
+        # The order above stays among those of one state: the inbox before what was kept.
+        return [sorted(each, key=lambda candidate: _TURNS.index(candidate.state)) for each in found.values()]
 
     def _decoded(self, tasks: Sequence[DecodeTask]) -> Iterator[DecodeOutcome]:
         return decode(self.decoders, self.lake, tasks, self.settings.home / "tmp")
@@ -309,18 +321,20 @@ class Receiver:
         reason = f"{unfit.reason}{_UNDER_ANOTHER_NAME}"
         return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, reason)
 
-    def _replaced(self, rival: UnfitFile, known: Sequence[LedgerFile]) -> LedgerFile | None:
-        """A file in whose place a newer one of another format is taken; None where the ledger has it already."""
-        identity = parse_name(rival.feed, rival.run_date, rival.file_name)
-        if isinstance(identity, Unfit):
-            return self._unfit(rival)
+    def _outdone(self, rival: FoundFile, winner: FoundFile, versions: Mapping[str, LedgerFile]) -> LedgerFile:
+        """A file that came with a newer one of the same identity, which can be read and counts."""
+        identity, name = rival.identity, winner.identity.file_name
         digest = self._sha256(rival.path) or ""
-        if any(f.sha256 == digest and f.file_name == rival.file_name for f in known):
-            return None
-        noted = self._refused(
-            rival.feed, identity.name, rival.file_name, identity.market, identity.format, rival.path, rival.modified_at, rival.reason
+        if before := versions.get(file_id(identity.feed, self.run_date, identity.file_name, digest)):
+            return replace(before, state="superseded", sent_at=rival.modified_at)
+        reason = (
+            f"{name} counts in place of {identity.file_name}: they are the same file by name, and it is the newer one; "
+            f"give one a __suffix if both belong to the day"
         )
-        return replace(noted, state="superseded")
+        noted = self._refused(
+            identity.feed, identity.name, identity.file_name, identity.market, identity.format, rival.path, rival.modified_at, reason
+        )
+        return replace(noted, state="superseded", size_bytes=rival.size)  # by which it is known again, though it may not be read
 
     def _keep(self, path: str, kept: str) -> None:
         """Copies a file in the inbox to where it is kept, whole or not at all."""
@@ -387,11 +401,19 @@ class Receiver:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Bytes that may be the day's file of their name: what the inbox holds, or what the ledger knows (`known`) and the lake has."""
+    """Bytes that may be the day's file of their name: what the inbox holds, or what the ledger knows (`known`) and the lake has.
+
+    `state` is what became of it; None where it came, or came again, since the day's last run.
+    """
 
     feed: Feed
     found: FoundFile
+    state: str | None
     known: LedgerFile | None = None
+
+    @property
+    def came(self) -> bool:
+        return self.state is None
 
     @property
     def in_use(self) -> LedgerFile | None:

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -41,15 +41,14 @@ class UnfitFile:
 
 @dataclass(frozen=True)
 class Scan:
-    """`files` are settled and to be taken; `growing` changed while they were watched; `unfit` cannot be taken. All by file name.
+    """`files` are settled and can be taken; `growing` changed while they were watched; `unfit` cannot be taken. All by file name.
 
-    `replaced` are market files in whose place a newer one of the same identity in another format is taken: nothing is wrong with them.
+    Several files may have one identity (`DE.csv`, `DE.avro`): which of them counts is not to be seen from here.
     """
 
     files: tuple[FoundFile, ...] = ()
     growing: tuple[FoundFile, ...] = ()
     unfit: tuple[UnfitFile, ...] = ()
-    replaced: tuple[UnfitFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ def scan(
     """Lists `{inbox}/{feed}/{run_date}/`, by `files` where the inbox is a URL; a folder that does not exist is empty.
 
     Files younger than `settle_seconds` (or dated in the future) are waited for once, `settle_seconds` for all of them; those
-    whose size or time changed meanwhile are `growing`. Of two files with one identity (`DE.csv`, `DE.avro`) the newest counts, by
-    time, then name, and replaces the others.
+    whose size or time changed meanwhile are `growing`.
 
     Raises:
         NotPermitted: the platform may not list the folder.
@@ -108,26 +106,12 @@ def scan(
         else:
             found = FoundFile(identity, entry.path, entry.size, entry.modified_at)
             (growing if entry.name in unsettled else settled).append(found)
-    settled, replaced = _newest(settled)
-    return Scan(tuple(settled), tuple(growing), tuple(sorted(unfit, key=lambda each: each.file_name)), tuple(replaced))
+    return Scan(tuple(settled), tuple(growing), tuple(sorted(unfit, key=lambda each: each.file_name)))
 
 
-def _newest(files: Iterable[FoundFile]) -> tuple[list[FoundFile], list[UnfitFile]]:
-    """One file per identity, and the others with the name of the one that counts. Both by file name where the files are."""
-    kept: dict[str, FoundFile] = {}
-    for file in sorted(files, key=lambda each: (each.modified_at, each.identity.file_name)):
-        kept[file.identity.name] = file
-    replaced = []
-    for file in files:
-        winner = kept[file.identity.name]
-        if winner is not file:
-            entry = _Entry(file.identity.file_name, file.path, file.size, file.modified_at.timestamp())
-            reason = (
-                f"{winner.identity.file_name} counts in place of {file.identity.file_name}: they are the same file by name, and it is the "
-                f"newer one; give one a __suffix if both belong to the day"
-            )
-            replaced.append(replace(_unfit(file.identity.feed, file.identity.run_date, entry, reason), modified_at=file.modified_at))
-    return sorted(kept.values(), key=lambda each: each.identity.file_name), replaced
+def newest_first(files: Iterable[FoundFile]) -> list[FoundFile]:
+    """The files in the order in which they are tried: by time, those of one time by name, the last first."""
+    return sorted(files, key=lambda each: (each.modified_at, each.identity.file_name), reverse=True)
 
 
 def _unfit(feed: str, run_date: dt.date, entry: _Entry, reason: str) -> UnfitFile:

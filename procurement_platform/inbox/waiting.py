@@ -12,29 +12,38 @@ from procurement_platform.inbox.scan import FoundFile, UnfitFile
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
 
 HASHED_BYTES = 64 * 1024 * 1024  # a larger file that was touched counts as changed: a run finds out more cheaply than a look every tick
 _Key = tuple[str, str, str]
 
 
 class Seen:
-    """A day's files as the ledger has them, in whatever state."""
+    """A day's files as the ledger has them, in whatever state. `digest` reads a file's hash, or tells None where that is not worth it."""
 
-    def __init__(self, known: Iterable[LedgerFile]) -> None:
-        self._versions: dict[_Key, list[LedgerFile]] = defaultdict(list)
-        self._refused: set[_Key] = set()  # corrections that could not be read, of a file that may be in use
+    def __init__(self, known: Iterable[LedgerFile], digest: "Callable[[FoundFile], str | None] | None" = None) -> None:
+        self._digest = digest or _small_digest
+        self._versions: dict[_Key, list[LedgerFile]] = defaultdict(list)  # of one identity, under whatever file name
         for version in known:
-            self._versions[version.feed, version.name, version.file_name].append(version)
-            if version.state == "rejected":
-                self._refused.add((version.feed, version.market, version.name))
+            self._versions[version.feed, version.market, version.name].append(version)
 
     def has(self, file: FoundFile | UnfitFile) -> bool:
-        """Whether the day's last run saw the file as it is now. What it did not see waits for the next one.
+        """Whether the day's last run saw the file as it is now. What it did not see waits for the next one."""
+        return self.state(file) is not None
 
-        A file in use that lies there although a correction of it was rejected was sent again since: the next run lets it take that place.
-        """
-        version = _version(file, self._versions[_key(file)])
-        return version is not None and not (version.state == "accepted" and (version.feed, version.market, version.name) in self._refused)
+    def state(self, file: FoundFile | UnfitFile) -> str | None:
+        """What became of the file as it is now; None where it came, or came again, since the day's last run."""
+        versions = [version for version in self._versions[_key(file)] if version.file_name == name_of(file)]
+        rivals = [version for version in self._versions[_key(file)] if version.file_name != name_of(file)]
+        found = _version(file, versions, self._digest)
+        if found is None:
+            # Superseded by a rival it lies there as it was; where another version of its own name counted since, it was sent again.
+            beside = any(map(_stands, rivals)) and not any(map(_stands, versions))
+            return "superseded" if beside and any(_looks_like(file, version) for version in versions) else None
+        # A file in use that lies there although a correction of that very name was rejected was sent again since: the next run lets it take
+        # that place. A rejected rival may lie beside it all the time: there, and wherever rivals are, the time tells.
+        corrected = found.state == "accepted" and any(version.state == "rejected" for version in versions)
+        return None if corrected or (rivals and found.sent_at != file.modified_at) else found.state
 
 
 def name_of(file: FoundFile | UnfitFile) -> str:
@@ -53,7 +62,7 @@ def is_readable(path: str) -> bool:
         return False
 
 
-def _version(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> LedgerFile | None:
+def _version(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile], digest: "Callable[[FoundFile], str | None]") -> LedgerFile | None:
     """Which of the ledger's versions, those superseded left out, the file is as it lies there; None where it is another."""
     # Of versions that look alike a rejected one counts as seen: no run would find anything new.
     standing = sorted((v for v in versions if v.state != "superseded"), key=lambda v: v.state == "accepted")
@@ -64,14 +73,20 @@ def _version(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile]) -> Led
     if unread is not None and (isinstance(file, UnfitFile) or not is_readable(file.path)):
         return unread
     same_size = [v for v in standing if v.size_bytes == file.size]
-    if not same_size or isinstance(file, UnfitFile) or file.size > HASHED_BYTES or "://" in file.path:
-        return None
-    digest = _sha256(file.path, file.size, file.modified_at)
-    return next((v for v in same_size if v.sha256 == digest), None)
+    sha256 = digest(file) if same_size and isinstance(file, FoundFile) else None
+    return next((v for v in same_size if v.sha256 == sha256), None)
+
+
+def _stands(version: LedgerFile) -> bool:
+    return version.state in ("accepted", "rejected")
 
 
 def _looks_like(file: FoundFile | UnfitFile, version: LedgerFile) -> bool:
     return version.sent_at == file.modified_at and version.size_bytes == file.size
+
+
+def _small_digest(file: FoundFile) -> str | None:
+    return None if file.size > HASHED_BYTES or "://" in file.path else _sha256(file.path, file.size, file.modified_at)
 
 
 @lru_cache(maxsize=1024)
@@ -86,5 +101,5 @@ def _sha256(path: str, _size: int, _modified_at: "dt.datetime") -> str | None:
 
 def _key(file: FoundFile | UnfitFile) -> _Key:
     if isinstance(file, FoundFile):
-        return file.identity.feed, file.identity.name, file.identity.file_name
-    return file.feed, file.file_name, file.file_name
+        return file.identity.feed, file.identity.market, file.identity.name
+    return file.feed, "", file.file_name

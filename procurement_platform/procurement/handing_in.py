@@ -121,7 +121,12 @@ def _told(platform: Platform, handed: HandedIn, ledger: list[LedgerFile]) -> lis
             at = f"{own.withdrawn_at:%Y-%m-%d %H:%M} UTC" if own.withdrawn_at else "an unknown day"
             told = f"these bytes were withdrawn on {at} by {own.withdrawn_by} ({own.withdrawn_why})"
             return [f"{handed.path}: put in. {told[0].upper()}{told[1:]}; they count again from the next run on: {run}"]
-        if own.state == "accepted" and any(f.state == "rejected" for f in ledger):
+        corrected = own.state == "accepted" and any(f.state == "rejected" for f in ledger)
+        if (
+            corrected or own.state == "superseded"
+        ):  # where they lie there already, with a rival beside them, only this tells that they came again
+            platform.ledger.seen_again({own.file_id: dt.datetime.now(dt.UTC)})
+        if corrected:
             told = f"these bytes are in use on {run_date} already ({_rows(own)}, id {_short(own)})"
             return [f"{handed.path}: put in. T{told[1:]}; what was rejected since is forgotten from the next run on: {run}"]
         if own.state == "accepted":

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from procurement_platform.inbox.ledger import LedgerFile
-from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
+from procurement_platform.inbox.scan import FoundFile, UnfitFile, newest_first, scan
 from procurement_platform.inbox.strays import strays_in_words
 from procurement_platform.inbox.waiting import Seen, is_readable, name_of
 from procurement_platform.lake.files import Lake
@@ -81,8 +81,10 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
     active = {market for market, *_ in _active_markets(platform, run_date)}
     for feed in FEEDS:
         found = scan(platform.lake.path("inbox"), feed.name, run_date, 0, files=platform.lake.fs)
-        lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
-        lines += [_waiting(platform, feed.name, run_date, file, in_use, active) for file in lying if not seen.has(file)]
+        waiting = [file for file in newest_first(found.files) if not seen.has(file)]
+        first = {file.identity.name: file for file in reversed(waiting)}  # of rivals the newest
+        lines += [_waiting(platform, feed.name, run_date, file, first[file.identity.name], in_use, active) for file in waiting]
+        lines += [_unfit(feed.name, run_date, unfit) for unfit in found.unfit if not seen.has(unfit)]
     have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
     for each in expected(platform, run_date):
         if (each.feed, each.market) not in have:
@@ -120,13 +122,12 @@ def _waiting(
     platform: Platform,
     feed: str,
     run_date: dt.date,
-    file: FoundFile | UnfitFile,
+    file: FoundFile,
+    first: FoundFile,
     in_use: dict[tuple[str, str], str],
     active: set[str],
 ) -> FileLine:
-    """A file in the inbox that no run has seen as it is now."""
-    if isinstance(file, UnfitFile):
-        return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
+    """A file in the inbox that no run has seen as it is now. `first` is the newest of its identity, perhaps itself."""
     before = in_use.get((feed, file.identity.name))
     if not is_readable(file.path):
         note = "in the inbox, and cannot be read: give the platform read access"
@@ -134,11 +135,17 @@ def _waiting(
         note = f"in the inbox, written to {max(seconds, 0):.1f} s ago; the next run takes it once it does not change any more"
     elif active and file.identity.market not in active:  # without any the sample set is loaded first
         note = f"in the inbox; {file.identity.market} is no market that is active on {run_date}: correct the name, or load the market"
+    elif first is not file:
+        note = f"in the inbox; the next run takes it only where the newer {name_of(first)}, the same file by name, cannot be used"
     elif before is not None:
         note = f"in the inbox; the next run takes it in place of the {before} in use"
     else:
         note = "in the inbox; the next run takes it"
     return FileLine(run_date, feed, file.identity.market, name_of(file), "waiting", file.modified_at, note=note)
+
+
+def _unfit(feed: str, run_date: dt.date, file: UnfitFile) -> FileLine:
+    return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
 
 
 def _note(file: LedgerFile) -> str:

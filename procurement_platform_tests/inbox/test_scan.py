@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from procurement_platform.errors import NotPermitted
-from procurement_platform.inbox.scan import Scan, scan
+from procurement_platform.inbox.scan import Scan, newest_first, scan
 from procurement_platform_tests.rights import without_root_rights
 
 DAY = dt.date(2025, 12, 20)
@@ -119,33 +119,18 @@ def test_no_settle_time_means_no_waiting(folder: Path, clock: Clock) -> None:
     assert clock.slept == []
 
 
-def test_of_two_files_with_one_identity_the_newest_counts(folder: Path, clock: Clock) -> None:
-    put(folder, "DE.csv", age=50)
-    put(folder, "DE.avro", age=60)
-    put(folder, "DE__late.avro", age=60)
-    found = look(folder, clock)
-    assert names(found.files) == ["DE.csv", "DE__late.avro"]
-    assert found.unfit == ()
-    [replaced] = found.replaced
-    assert (replaced.feed, replaced.run_date, replaced.file_name, replaced.path) == ("orders", DAY, "DE.avro", str(folder / "DE.avro"))
-    assert (replaced.size, replaced.modified_at) == (1, dt.datetime.fromtimestamp(NOW - 60, dt.UTC))
-    assert replaced.reason.startswith("DE.csv counts in place of DE.avro: ")
-    assert "__suffix" in replaced.reason
-
-
-def test_the_newest_replaces_all_others_and_leaves_the_unfit_alone(folder: Path, clock: Clock) -> None:
+def test_lists_all_files_of_one_identity_and_leaves_the_unfit_alone(folder: Path, clock: Clock) -> None:
     for age, name in enumerate(("DE.csv", "DE.parquet", "DE.avro", "DE.xlsx"), 10):
         put(folder, name, age=age)
     found = look(folder, clock)
-    assert names(found.files) == ["DE.csv"]
-    assert [each.file_name for each in found.replaced] == ["DE.avro", "DE.parquet"]
+    assert names(found.files) == ["DE.avro", "DE.csv", "DE.parquet"]
     assert [each.file_name for each in found.unfit] == ["DE.xlsx"]
 
 
-def test_of_two_files_of_one_age_the_last_name_counts(folder: Path, clock: Clock) -> None:
-    put(folder, "DE.csv")
-    put(folder, "DE.avro")
-    assert names(look(folder, clock).files) == ["DE.csv"]
+def test_the_newest_is_tried_first_and_of_one_age_the_last_name(folder: Path, clock: Clock) -> None:
+    for name, age in (("DE.avro", 50), ("DE.csv", 60), ("DE.csv.gz", 60), ("DE.jsonl", 40)):
+        put(folder, name, age=age)
+    assert names(tuple(newest_first(look(folder, clock).files))) == ["DE.jsonl", "DE.avro", "DE.csv.gz", "DE.csv"]
 
 
 def test_lists_what_it_cannot_take_with_the_reason(folder: Path, clock: Clock) -> None:
@@ -173,7 +158,7 @@ def test_a_link_in_the_place_of_the_dates_folder_is_one_thing_it_cannot_take(fol
     folder.symlink_to(elsewhere)
     os.utime(folder, (NOW - 50, NOW - 50), follow_symlinks=False)
     found = look(folder, clock)
-    assert (found.files, found.growing, found.replaced) == ((), (), ())
+    assert (found.files, found.growing) == ((), ())
     [unfit] = found.unfit
     assert (unfit.file_name, unfit.path, unfit.modified_at.timestamp()) == (folder.name, str(folder), NOW - 50)
     assert "symbolic link" in unfit.reason

@@ -38,7 +38,7 @@ def sent_by_markets(lake: Lake, ledger: Ledger, days: Sequence[dt.date]) -> list
         own = noted(lake, day)
         for feed in FEEDS:
             there = scan(lake.path("inbox"), feed.name, day, 0, files=lake.fs)
-            lying: list[FoundFile | UnfitFile] = [*there.files, *there.unfit, *there.replaced]
+            lying: list[FoundFile | UnfitFile] = [*there.files, *there.unfit]
             for file in lying:
                 path = f"{feed.name}/{day.isoformat()}/{Path(file.path).name}"
                 if path not in own or sha256_if_readable(lake, path) not in own[path]:

@@ -116,7 +116,20 @@ out: what they unpack to is not known before.
   them (`2025-12-20 14:03:00+01`), or a timestamp column. Digits of a fraction beyond microseconds must be zeros, up to nine in all. Without
   an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time that the
   clocks skip is INVALID_ROW.
-- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`)."""
+- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`).
+
+## One file in several formats
+
+`DE.csv`, `DE.avro` and `DE.csv.gz` of one day and feed are one file by name, and one of them counts. (To have both count, give one a
+suffix: `DE__late.avro`.)
+
+- What no run has seen counts in place of what was taken in, whatever the files' times. Of several that no run has seen the newest counts;
+  of those of one time the last by name.
+- Where that one cannot be read, the next one counts, and the one that cannot is told as INVALID_FILE. What was in use stays in use.
+- The others are `superseded` (`procurement files DATE`). Such a file counts again when it is sent again: with other bytes, with another
+  time, or by `procurement put`, which takes the others out of the inbox. It also counts while nothing else of the name can: the one in use
+  was withdrawn, or breaks a limit.
+- As long as the one that counts can be used, it is all the same which of them stay in the inbox."""
 
 STOCK = """## What a stock file says, and what it leaves out
 

@@ -151,7 +151,7 @@ class Ledger:
                 connection.execute("UPDATE control.files SET raw_path = %s WHERE raw_path = %s", (after, before))
 
     def seen_again(self, times: Mapping[str, dt.datetime]) -> None:
-        """Notes when files were sent last (file id → time): those a run left out, so that nobody asks for them again, or handed in again."""
+        """Notes when files were sent last (file id → time): those a run left out, so that nobody asks again, or handed in again."""
         if not times:
             return
         with self._database.transaction() as connection:

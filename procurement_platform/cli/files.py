@@ -60,7 +60,8 @@ def withdraw(
     """Take a file out of its day; the next run of the day does without it.
 
     Reads and writes the file ledger. The file's bytes stay in the raw layer, and what is published stays until the day is run again.
-    `procurement put` with the same bytes takes the withdrawal back.
+    `procurement put` with the same bytes takes the withdrawal back. Where the inbox holds a file of the same name in another format, that
+    one counts instead: withdraw it, too, once a run has taken it, or remove it from the inbox.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.output import say

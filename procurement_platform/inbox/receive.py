@@ -49,7 +49,7 @@ class Place:
 class Receipt:
     """A file of the day and what became of it. `outcome` is None where it was not decoded (no market of ours, not a file).
 
-    `sent`: it came to the inbox, or came again, since the day's last run.
+    `sent`: it came to the inbox, or came again, since the day's last run; or it lies there and is refused unread.
     """
 
     file: LedgerFile
@@ -328,7 +328,7 @@ class Receiver:
         if before := versions.get(file_id(identity.feed, self.run_date, identity.file_name, digest)):
             return replace(before, state="superseded", sent_at=rival.modified_at)
         reason = (
-            f"{name} counts in place of {identity.file_name}: they are the same file by name, and it is the newer one; "
+            f"{name} was taken in place of {identity.file_name}: they are the same file by name, and it was the newer one; "
             f"give one a __suffix if both belong to the day"
         )
         noted = self._refused(

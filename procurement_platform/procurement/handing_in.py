@@ -122,9 +122,8 @@ def _told(platform: Platform, handed: HandedIn, ledger: list[LedgerFile]) -> lis
             told = f"these bytes were withdrawn on {at} by {own.withdrawn_by} ({own.withdrawn_why})"
             return [f"{handed.path}: put in. {told[0].upper()}{told[1:]}; they count again from the next run on: {run}"]
         corrected = own.state == "accepted" and any(f.state == "rejected" for f in ledger)
-        if (
-            corrected or own.state == "superseded"
-        ):  # where they lie there already, with a rival beside them, only this tells that they came again
+        if corrected or own.state == "superseded":
+            # Where they lay there beside a rival all the time, nothing else tells that they came again.
             platform.ledger.seen_again({own.file_id: dt.datetime.now(dt.UTC)})
         if corrected:
             told = f"these bytes are in use on {run_date} already ({_rows(own)}, id {_short(own)})"

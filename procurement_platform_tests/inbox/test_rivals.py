@@ -142,7 +142,7 @@ def test_of_three_the_newest_that_can_be_read_counts(shop: Shop) -> None:
     assert in_use(shop) == 7
     assert states(shop) == {"DE.avro": "superseded", "DE.csv": "accepted", "DE.jsonl": "rejected"}
     outdone = shop.ledger()["orders", "DE.avro", "superseded"]
-    assert (outdone.reason or "").startswith("DE.csv counts in place of DE.avro: they are the same file by name, and it is the newer one")
+    assert (outdone.reason or "").startswith("DE.csv was taken in place of DE.avro: they are the same file by name")
     assert shop.platform.lake.read(outdone.raw_path) == files[0].read_bytes()
     settled(shop, *files)
 
@@ -295,4 +295,15 @@ def test_where_the_one_in_use_breaks_a_limit_the_rival_that_lies_there_counts_me
         shop.platform.settings = settings
         shop.run()
         assert (in_use(shop), states(shop)["DE.csv"]) == (wanted, state)
+        settled(shop)
+
+
+def test_a_rival_larger_than_a_file_may_be_is_noted_once_without_being_read(shop: Shop) -> None:
+    shop.platform.settings = shop.platform.settings.model_copy(update={"max_file_bytes": 200})
+    large = shop.put_bytes("orders", "DE.jsonl", b" " * 201)
+    for age in (40, 20):  # the second time both are sent again
+        os.utime(large, (NOW - age, NOW - age))
+        send(shop, "DE.csv", 5, age - 10)
+        shop.run()
+        assert (in_use(shop), states(shop)) == (5, {"DE.csv": "accepted", "DE.jsonl": "superseded"})
         settled(shop)

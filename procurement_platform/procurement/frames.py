@@ -17,13 +17,15 @@ from procurement_platform.texts import shorten
 CATEGORIES = {"rule": {r.name for r in RULES}, "severity": {r.severity for r in RULES}}
 
 
-def check_supplier_orders(orders: pa.Table) -> None:
-    """Holds a day's supplier orders to their columns: none empty that must not be, every SKU ordered once.
+def checked_orders(orders: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """A day's supplier orders as they come, each piece held to their columns: none empty that must not be, every SKU ordered once.
 
     Raises:
         PromiseBroken: names the column, what is wrong with it, and the rows.
     """
-    _check(SUPPLIER_ORDERS, orders, unique="sku")
+    for batch in orders:
+        _check(SUPPLIER_ORDERS, batch, unique="sku")
+        yield batch
 
 
 def checked_exceptions(violations: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -37,7 +39,7 @@ def checked_exceptions(violations: Iterable[pa.RecordBatch]) -> Iterator[pa.Reco
         yield batch
 
 
-def _check(table: Table, rows: pa.Table | pa.RecordBatch, unique: str = "") -> None:
+def _check(table: Table, rows: pa.RecordBatch, unique: str = "") -> None:
     if rows.num_rows:  # an empty frame has no types to check
         checked = _frame_type(table, unique).type_check(None, rows.to_pandas(date_as_object=True, integer_object_nulls=True))
         if not checked.success:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
@@ -19,7 +20,7 @@ from procurement_platform.lake.runs import TableRun
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.coherence import SOURCES, DayState
 from procurement_platform.procurement.derive import current
-from procurement_platform.procurement.frames import check_supplier_orders, checked_exceptions
+from procurement_platform.procurement.frames import checked_exceptions, checked_orders
 from procurement_platform.procurement.tables import ORDER_LINES, SUPPLIER_ORDERS, TABLES
 from procurement_platform.quality.crashes import Crash, RunLog
 from procurement_platform.quality.report import has_crash, report_csv, with_crash
@@ -159,25 +160,28 @@ def supplier_file_name(supplier_id: str) -> str:
 
 
 def _supplier_files(run: DayRun) -> list[ManifestFile]:
-    orders = run.platform.engine.arrow(
-        run.platform.query("procurement/supplier_order_list"),
-        {"supplier_orders": current(run, SUPPLIER_ORDERS)},
-        {"run_date": run.run_date},
-    )
-    check_supplier_orders(orders)
-    folder = orders_folder(run.run_date)
-    own_folder = f"{folder}/{_csv_folder(run.run_id)}"
+    own_folder = f"{orders_folder(run.run_date)}/{_csv_folder(run.run_id)}"
     run.platform.registry.stage("published_day", run.run_date, run.run_id, (own_folder,))
-    files = []
+    return run.platform.days.put_all(_of_each_supplier(run, own_folder))
+
+
+def _of_each_supplier(run: DayRun, own_folder: str) -> Iterator[tuple[str, str, bytes, int]]:
+    """A CSV file for each supplier, one after the other: path in the run's folder, stable path, bytes, rows."""
     stable: set[str] = set()
-    for supplier, lines in groupby(zip(orders["supplier_id"].to_pylist(), cells(orders.select(ORDER_COLUMNS)), strict=True), itemgetter(0)):
+    for supplier, lines in groupby(_lines_of_suppliers(run), itemgetter(0)):
         own = [line for _, line in lines]
         name = supplier_file_name(supplier)
         if name in stable:
             raise ProcurementError(f"two suppliers' files would be named {name}: rename supplier {supplier} in the reference")
         stable.add(name)
-        files.append((f"{own_folder}/{name}", f"{folder}/{name}", csv_of_cells(ORDER_COLUMNS, own), len(own)))
-    return run.platform.days.put_all(files)
+        yield f"{own_folder}/{name}", f"{orders_folder(run.run_date)}/{name}", csv_of_cells(ORDER_COLUMNS, own), len(own)
+
+
+def _lines_of_suppliers(run: DayRun) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each order's supplier and CSV cells. The table has them in the order in which buyers read them: by supplier, then SKU."""
+    for path in current(run, SUPPLIER_ORDERS).files:
+        for orders in checked_orders(read_batches(run.platform.lake, path)):
+            yield from zip(orders["supplier_id"].to_pylist(), cells(orders.select(ORDER_COLUMNS)), strict=True)
 
 
 def _csv_folder(run_id: str) -> str:

@@ -3,7 +3,7 @@
 from procurement_platform.inbox.as_sent import ROWS_AS_SENT_TYPES
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.procurement.reference.tables import REFERENCE_TABLES
-from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, SUPPLIER_ORDERS, TABLES
+from procurement_platform.procurement.tables import ORDER_LINES, STOCK_LINES, TABLES
 from procurement_platform.quality.violations import VIOLATIONS
 
 OTHER = {"other_date": "date", "other_file": "varchar", "other_row": "bigint"}
@@ -44,5 +44,4 @@ RESULTS: dict[str, dict[str, str]] = {
     "procurement/stock_lines_kept": STOCK_LINES.sql_types,
     "procurement/order_lines_compacted": ORDER_LINES.sql_types,
     "procurement/stock_lines_compacted": STOCK_LINES.sql_types,
-    "procurement/supplier_order_list": SUPPLIER_ORDERS.sql_types,
 }  # fmt: skip

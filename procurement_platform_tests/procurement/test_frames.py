@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from procurement_platform.errors import PromiseBroken
-from procurement_platform.procurement.frames import check_supplier_orders, checked_exceptions
+from procurement_platform.procurement.frames import checked_exceptions, checked_orders
 from procurement_platform.procurement.tables import SUPPLIER_ORDERS
 from procurement_platform.quality.violations import VIOLATIONS
 
@@ -41,12 +41,13 @@ def violation(**change: object) -> dict[str, object]:
     return plain | change
 
 
+def orders(*rows: dict[str, object]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(rows), schema=SUPPLIER_ORDERS.arrow)
+
+
 def test_orders_as_they_should_be_pass() -> None:
-    check_supplier_orders(pa.Table.from_pylist([order(), order(sku="B")], schema=SUPPLIER_ORDERS.arrow))
-
-
-def test_no_orders_at_all_pass() -> None:
-    check_supplier_orders(SUPPLIER_ORDERS.arrow.empty_table())
+    pieces = [orders(order(), order(sku="B")), orders(), orders(order(sku="C"))]
+    assert list(checked_orders(pieces)) == pieces
 
 
 @pytest.mark.parametrize(
@@ -54,15 +55,17 @@ def test_no_orders_at_all_pass() -> None:
     [([order(), order(supplier_id="S2")], 'UniqueColumnConstraint" for column "sku"'), ([order(quantity=None)], 'for column "quantity"')],
 )
 def test_orders_a_buyer_must_not_see_are_refused(rows: list[dict[str, object]], what: str) -> None:
+    checked = checked_orders([orders(order(sku="Z")), orders(*rows)])
+    next(checked)
     with pytest.raises(PromiseBroken, match="Nothing was published") as refused:
-        check_supplier_orders(pa.Table.from_pylist(rows, schema=SUPPLIER_ORDERS.arrow))
+        next(checked)
     assert what in str(refused.value)
 
 
 def test_columns_in_another_order_are_refused() -> None:
-    rows = pa.Table.from_pylist([order()], schema=SUPPLIER_ORDERS.arrow)
+    rows = orders(order())
     with pytest.raises(PromiseBroken, match="StrictColumnsConstraint"):
-        check_supplier_orders(rows.select(list(reversed(rows.schema.names))))
+        next(checked_orders([rows.select(list(reversed(rows.schema.names)))]))
 
 
 def test_a_rule_that_does_not_exist_is_refused() -> None:

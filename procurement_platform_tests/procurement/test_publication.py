@@ -1,12 +1,19 @@
-"""What is kept of a published day's report, whatever happens right after it is published."""
+"""What is kept of a published day's report, whatever happens right after it is published; the suppliers' files."""
 
+import tracemalloc
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from procurement_platform.csvs import csv_bytes
 from procurement_platform.errors import LockLost
 from procurement_platform.lake.days import Days, PublishedDay
 from procurement_platform.procurement import publication, service
+from procurement_platform.procurement.tables import SUPPLIER_ORDERS
 from procurement_platform.quality.report import COLUMNS
 from procurement_platform_tests.procurement.shop import DAY, Shop, order
 
@@ -67,3 +74,44 @@ def test_of_a_run_that_is_not_published_nothing_is_remembered(shop: Shop, monkey
     with pytest.raises(LockLost):
         shop.run()
     assert list(remembered(shop)) == [run_id]
+
+
+def many_orders(shop: Shop, suppliers: int, lines: int) -> pa.Table:
+    """Commits orders of many suppliers as the day's: of each supplier more lines than are read at once."""
+    numbers = range(suppliers * lines)
+    some = {"run_date": DAY, "need": Decimal(5), "pack_size": Decimal(6), "moq": Decimal(0), "unit_price": Decimal("2.5")}
+    table = pa.table(
+        {column.name: [some.get(column.name)] * len(numbers) for column in SUPPLIER_ORDERS.columns}
+        | {
+            "supplier_id": [f"S-{number // lines:03}" for number in numbers],
+            "sku": [f"SKU-{number:07}" for number in numbers],
+            "quantity": [Decimal(6 * (1 + number % 50)) for number in numbers],
+            "currency": ["EUR"] * len(numbers),
+            "amount": [Decimal(15 * (1 + number % 50)) for number in numbers],
+            "expected_date": [DAY] * len(numbers),
+        },
+        schema=SUPPLIER_ORDERS.arrow,
+    )
+    publisher = shop.platform.publisher
+    (folder,) = publisher.stage(SUPPLIER_ORDERS, DAY, "many")
+    pq.write_table(table, f"{folder}/part-0.parquet")
+    publisher.commit(SUPPLIER_ORDERS, DAY, "many", [f"{folder}/part-0.parquet"], guard=lambda: None, inputs={})
+    return table
+
+
+def test_suppliers_files_are_written_one_after_the_other_each_with_its_own_lines(shop: Shop) -> None:
+    suppliers, lines = 12, 12_500
+    table = many_orders(shop, suppliers, lines)
+    run = shop.day()
+    with run.step("published_day"):
+        publication._supplier_files(run)  # what is imported on the way is no part of it
+        tracemalloc.start()
+        files = publication._supplier_files(run)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    run.close()
+    assert [(Path(file.stable).name, file.rows) for file in files] == [(f"S-{n:03}.csv", lines) for n in range(suppliers)]
+    for number in (0, suppliers - 1):
+        own = table.slice(number * lines, lines).select(publication.ORDER_COLUMNS).to_pylist()
+        assert shop.platform.lake.read(files[number].path) == csv_bytes(publication.ORDER_COLUMNS, [list(row.values()) for row in own])
+    assert peak < 3_000 * lines  # bytes: what one supplier's lines take, not those of all twelve

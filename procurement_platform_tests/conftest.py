@@ -8,6 +8,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,10 @@ __all__ = ["cluster", "cluster_home", "session_cluster"]  # fixtures are found b
 hypothesis_settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A script's background job ignores Ctrl-C, so do its children, and Dagster gives SIGTERM what SIGINT has: tests end processes by both.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
 _OURS = ("PROCUREMENT_", "RUN_DATE", "HDFS_", "TRINO_", "DAGSTER_")

@@ -100,7 +100,8 @@ def test_a_lake_that_does_not_fit_the_profile_is_one_line(
 ) -> None:
     monkeypatch.setenv("PROCUREMENT_HOME", str(tmp_path))
     monkeypatch.setenv("PROCUREMENT_PROFILE", "cluster")
-    assert "no folder on HDFS, which is where the cluster profile keeps its lake" in procurement("run", "2025-12-20").err
+    told = "PROCUREMENT_LAKE is not set: the cluster profile keeps its lake on HDFS; write hdfs://namenode:port/folder"
+    assert told in procurement("run", "2025-12-20").err
 
 
 def test_the_version_is_the_projects(procurement: Procurement) -> None:

@@ -53,7 +53,9 @@ query($date: String!) { runsOrError(filter: {tags: [{key: "dagster/partition", v
     ... on Runs { results { runId status tags { key value } } } } }
 """
 GROUP = 'query { assetNodes(group: {groupName: "procurement", %s}) { assetKey { path } } }'
-SENSOR = "query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id status } } } }"
+SENSOR = """
+query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id status ticks(limit: 1) { id } } } } }
+"""
 STOP = "mutation($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"
 START = "mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } } }"
 SECRET = "hunter2"  # noqa: S105 -- what the UI must not show, though the platform uses it
@@ -152,10 +154,15 @@ class Live:
             self.leave_late_files()
 
     def leave_late_files(self) -> None:
-        state = self.ask(SENSOR, selector={**SELECTOR, "sensorName": "late_files"})["sensorState"]
+        state = eventually(self.ticked, "the sensor's first tick")
         assert state["status"] == "RUNNING"  # from the start, without anybody's doing
         answer = self.ask(STOP, id=state["id"])
         assert answer["__typename"] == "StopSensorMutationResult", answer
+
+    def ticked(self) -> dict[str, Any] | None:
+        """The sensor's state, once the daemon has recorded it: told to stop before, webserver and daemon both record one, and one fails."""
+        state: dict[str, Any] = self.ask(SENSOR, selector={**SELECTOR, "sensorName": "late_files"})["sensorState"]
+        return state if state["ticks"] else None
 
     def send(self, day: dt.date, units: int = 5, *, fresh: bool = False, suffix: str = "") -> None:
         """Puts a day's files into the inbox, a minute old unless they are to be fresh."""

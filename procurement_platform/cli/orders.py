@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from procurement_platform.cli.options import FormatOption, OptionalDate
+from procurement_platform.texts import first_few
 
 if TYPE_CHECKING:
     from procurement_platform.platform import Platform
@@ -69,8 +70,7 @@ def below_minimum(platform: "Platform", run_date: dt.date, lines: Iterable[Mappi
     named = [
         f"{each.supplier} ({amount(each.total, each.currency)} of {amount(each.least, each.currency)} {each.currency})" for each in below
     ]
-    more = f" and {len(below) - NAMED} more" if len(below) > NAMED else ""
-    return [f"below the supplier's min_order_value, which this version does not apply: {', '.join(named[:NAMED])}{more}"]
+    return [f"below the supplier's min_order_value, which this version does not apply: {first_few(named, NAMED)}"]
 
 
 def by_supplier(lines: Iterable[Mapping[str, Any]], sums: dict[tuple[str, str], dict[str, Any]]) -> Iterator[Mapping[str, Any]]:

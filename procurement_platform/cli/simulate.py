@@ -136,9 +136,8 @@ def _check(platform: "Platform", days: "Sequence[dt.date]", *, replace: bool) ->
         check_run_date(platform.settings, end)
     theirs = [] if replace else sent_by_markets(platform.lake, platform.ledger, days)
     if theirs:
-        more = f" and {len(theirs) - TOLD_FILES} more" if len(theirs) > TOLD_FILES else ""
         raise ProcurementError(
-            f"nothing was simulated: {', '.join(theirs[:TOLD_FILES])}{more} came from no simulation, and a simulated file could take "
+            f"nothing was simulated: {first_few(theirs, TOLD_FILES)} came from no simulation, and a simulated file could take "
             "its place. Choose days without files, or say --replace"
         )
 

@@ -101,8 +101,8 @@ def is_free(database: Database, work: dt.date | str) -> bool:
     """
     with database.transaction() as connection:
         domains = connection.execute("SELECT DISTINCT domain FROM control.runs").fetchall()
-        days = [work if isinstance(work, str) else f"{domain} {work.isoformat()}" for (domain,) in domains]
-        held = [connection.execute(_HOLDER, (_key(day),)).fetchone() for day in days]
+        names = {work if isinstance(work, str) else f"{domain} {work.isoformat()}" for (domain,) in domains}
+        held = [connection.execute(_HOLDER, (_key(name),)).fetchone() for name in names]
     return bool(held) and all(each is None for each in held)
 
 

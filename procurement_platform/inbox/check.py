@@ -16,6 +16,7 @@ from procurement_platform.inbox.contracts import Contract, Field
 from procurement_platform.inbox.decoders import Batch, as_json
 from procurement_platform.inbox.task import DecodeTask
 from procurement_platform.inbox.values import CONTROL, Reading, day_start_us, reading, typed
+from procurement_platform.texts import first_few
 
 INVALID_ROW, UNKNOWN_PRODUCT = "INVALID_ROW", "UNKNOWN_PRODUCT"
 _FIRST_NON_BLANK = "!"  # every text that is empty or begins with a blank or an ASCII control character sorts before it
@@ -246,8 +247,7 @@ class Checker:
         renamed = [f"{column!r} as {name}" for name, column in self.columns.items() if column != name]
         notes = []
         if extra:
-            more = f" and {len(extra) - 20} more" if len(extra) > 20 else ""  # noqa: PLR2004  as many as fit a line
-            notes.append(f"columns kept out: {', '.join(repr(name[:40]) for name in extra[:20])}{more}")
+            notes.append(f"columns kept out: {first_few([repr(name[:40]) for name in extra], 20)}")
         if renamed:
             notes.append(f"columns read: {', '.join(renamed)}")
         return tuple(notes)

@@ -17,6 +17,7 @@ from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
 from procurement_platform.inbox.waiting import Seen, name_of
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.lake.files import Lake
+from procurement_platform.texts import first_few
 
 NAMED = 3
 IN_USE = ("accepted", "rejected")
@@ -65,12 +66,12 @@ class Look:
                 return None
             why = "never published"
         elif fresh:
-            why = "new: " + _some([name for name, _ in fresh])
+            why = "new: " + first_few([name for name, _ in fresh], NAMED)
         elif in_use != set(_ids(day)):
             gone = [f.file_name for f in known if f.file_id in set(_ids(day)) - in_use]
-            why = "no longer in use: " + _some(gone) if gone else "published from other files"
+            why = "no longer in use: " + first_few(gone, NAMED) if gone else "published from other files"
         elif changed := self._earlier_changed(day):
-            why = f"the lines of {_some([date.isoformat() for date in changed])} changed, which its orders were compared with"
+            why = f"the lines of {first_few([date.isoformat() for date in changed], NAMED)} changed, which its orders were compared with"
         else:
             return None
         # The publication is part of it: what came, went and came again is asked for afresh.
@@ -131,8 +132,3 @@ def next_dates(lake: Lake, feeds: Sequence[str], before: dt.date, after: dt.date
 def _ids(day: PublishedDay) -> Sequence[str]:
     ids = day.inputs.get("files", ())
     return [str(each) for each in ids] if isinstance(ids, list | tuple) else ()
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

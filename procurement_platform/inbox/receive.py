@@ -149,8 +149,8 @@ class Receiver:
         yield from (Receipt(self._inactive(f), None) for f in in_use.values())
         for feed, scanned in scans.items():
             for found in scanned.files:
-                outdone = seen.state(found) == "superseded"
-                if found.identity.market not in self.senders and (feed, found.identity.name) not in in_use and not outdone:
+                strange = found.identity.market not in self.senders and (feed, found.identity.name) not in in_use
+                if strange and seen.state(found) != "superseded":  # which may have to read the file
                     yield Receipt(self._stranger(found), None, sent=True)
 
     def _candidates(

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -86,11 +87,18 @@ class TableCatalog:
 
     def load(self, table: Table) -> "IcebergTable":
         """The table's current state; it is made where it is not there yet."""
+        from pyiceberg.exceptions import NoSuchTableError
+
         identifier = f"{self._namespace}.{table.name}"
-        if table.name not in self._known:
+        try:
+            loaded = self._catalog.load_table(identifier)
+        except NoSuchTableError:
+            if table.name in self._known:
+                raise  # it went meanwhile: that is not to be taken for a table without rows
             self._create(table, identifier)
-            self._known.add(table.name)
-        return self._catalog.load_table(identifier)
+            loaded = self._catalog.load_table(identifier)
+        self._known.add(table.name)
+        return loaded
 
     def files(self, table: Table, first: dt.date, last: dt.date | None = None) -> list[str]:
         """Absolute paths of the Parquet files that hold the run dates `first` … `last` (default: `first` alone), in order.
@@ -122,6 +130,13 @@ class TableCatalog:
         )
         tasks = self.load(table).scan(row_filter=condition).plan_files()
         return sorted(self._lake.path(self._lake.relative(task.file.file_path)) for task in tasks)
+
+    def by_folder(self, table: Table, first: dt.date, last: dt.date | None = None) -> dict[str, list[str]]:
+        """As `named`, by the folder that they lie in, which is a run's; relative to the lake's root."""
+        found: dict[str, list[str]] = {}
+        for path in self.named(table, first, last):
+            found.setdefault(self._lake.relative(path).rpartition("/")[0], []).append(path)
+        return found
 
     def replace(
         self,
@@ -220,23 +235,18 @@ class TableCatalog:
             _log.warning("old snapshots of %s stay until the next commit: %s", table.name, problem)
 
     def _create(self, table: Table, identifier: str) -> None:
-        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.exceptions import TableAlreadyExistsError
         from pyiceberg.partitioning import PartitionField, PartitionSpec
         from pyiceberg.transforms import IdentityTransform
 
-        try:
-            self._catalog.load_table(identifier)
-        except NoSuchTableError:
-            schema = iceberg_schema(table)
-            source = schema.find_field("run_date").field_id
-            spec = PartitionSpec(PartitionField(source_id=source, field_id=1000, transform=IdentityTransform(), name="run_date"))
-            location = f"{self._lake.location}/{table.location}"
-            try:
-                self._catalog.create_table(
-                    identifier, schema, location=location, partition_spec=spec, properties={**PROPERTIES, "comment": table.doc}
-                )
-            except TableAlreadyExistsError:
-                return  # another process was first
+        schema = iceberg_schema(table)
+        source = schema.find_field("run_date").field_id
+        spec = PartitionSpec(PartitionField(source_id=source, field_id=1000, transform=IdentityTransform(), name="run_date"))
+        location = f"{self._lake.location}/{table.location}"
+        with suppress(TableAlreadyExistsError):  # another process was first
+            self._catalog.create_table(
+                identifier, schema, location=location, partition_spec=spec, properties={**PROPERTIES, "comment": table.doc}
+            )
 
     def _url(self, path: str) -> str:
         return f"{self._lake.location}/{self._lake.relative(path)}"

@@ -27,7 +27,6 @@ from procurement_platform.procurement.tables import (
     TABLES,
 )
 
-_TABLES: Mapping[str, Table] = {table.name: table for table in TABLES}
 IN_USE = ("accepted", "rejected")  # states of the ledger's files that a day is made of
 
 
@@ -90,8 +89,8 @@ class DayState:
         """The day's state as it is now."""
         files = run.platform.ledger.files(run.run_date, states=IN_USE)
         outcomes = run.platform.registry.committed(run.run_date, SOURCES)
-        doubtful = run.platform.registry.doubtful(run.run_date, run.run_id) & outcomes.keys() & _TABLES.keys()
-        lost = {name for name in doubtful if not _has_rows_of(run.platform, _TABLES[name], outcomes[name])}
+        doubtful = run.platform.registry.doubtful(run.run_date, run.run_id) & outcomes.keys()
+        lost = {t.name for t in TABLES if t.name in doubtful and not _has_rows_of(run.platform, t, outcomes[t.name])}
         return cls(
             run.run_date,
             {name: known for name, known in outcomes.items() if name not in lost},
@@ -148,7 +147,7 @@ class DayState:
 
 def _has_rows_of(platform: Platform, table: Table, known: TableRun) -> bool:
     """Whether a table's rows of a date are those of the run that is recorded."""
-    folders = {platform.lake.relative(path).rpartition("/")[0] for path in platform.catalog.named(table, known.run_date)}
+    folders = platform.catalog.by_folder(table, known.run_date).keys()
     return folders <= set(known.folders) and bool(folders) == bool(known.rows)
 
 

@@ -123,11 +123,9 @@ def _earlier(run: DayRun) -> _Earlier:
 
 def _published_files(platform: Platform, first: date, last: date) -> list[str]:
     """The published Parquet files of order lines, in order. The table names most of them, and tells more cheaply than the folders."""
-    in_folder: dict[str, list[str]] = {}
-    for path in platform.catalog.named(ORDER_LINES, first, last):
-        in_folder.setdefault(platform.lake.relative(path).rpartition("/")[0], []).append(path)
+    named = platform.catalog.by_folder(ORDER_LINES, first, last)
     found: list[str] = []
     for day, run in published_lines(platform, first, last).items():
-        current = [path for folder in run.folders for path in in_folder.get(folder, ())]
+        current = [path for folder in run.folders for path in named.get(folder, ())]
         found += platform.catalog.there(ORDER_LINES, current) or platform.publisher.run_files(ORDER_LINES, day, run.run_id)
     return found

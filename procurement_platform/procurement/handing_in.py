@@ -16,6 +16,7 @@ from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.sample import ensure_sample
+from procurement_platform.texts import first_few
 
 SHORT_ID, NAMED = 8, 20
 
@@ -94,8 +95,7 @@ def _no_market(market: str, known: Mapping[str, _Market]) -> str:
         return f"{shown} is no market, the codes are in capital letters: did you mean --market {market.upper()}?"
     close = get_close_matches(market.upper(), known, 3)
     meant = f" (did you mean --market {' or '.join(close)}?)" if close else ""
-    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-    there_are = f"The markets are {', '.join(list(known)[:NAMED])}{more}; a new one comes by `procurement reference load`"
+    there_are = f"The markets are {first_few(list(known), NAMED)}; a new one comes by `procurement reference load`"
     return f"{shown} is no market{meant}. {there_are}"
 
 

@@ -28,7 +28,6 @@ from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import remove_unpinned
 from procurement_platform.procurement.tables import TABLES
 
-LOCK = MAINTENANCE
 OLD_DATES = 30  # older dates that a scheduled task looks at, others each day: its cost does not grow with the years
 PLACES = (
     *(Place(folder, table=table) for table in TABLES for folder in [f"{table.location}/{f}" for f in table.feeds] or [table.location]),
@@ -117,7 +116,7 @@ def layers(platform: Platform) -> Iterator[Layer]:
 
 
 def _alone(platform: Platform, task: str) -> DayLock:
-    return DayLock.named(platform.database, LOCK, f"maintain {task}, process {os.getpid()} on {socket.gethostname()}")
+    return DayLock.named(platform.database, MAINTENANCE, f"maintain {task}, process {os.getpid()} on {socket.gethostname()}")
 
 
 def _dates(platform: Platform, dates: Iterable[dt.date], *, everything: bool) -> list[dt.date]:

@@ -1,6 +1,7 @@
 """What the markets sent for a day, what became of it, and what is still expected: for people, from the ledger and the inbox as it is."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -78,7 +79,8 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
     ]
     seen = Seen(known)
     in_use = {(f.feed, f.name): f.file_name for f in known if f.state == "accepted"}
-    active = {market for market, *_ in _active_markets(platform, run_date)}
+    markets = _active_markets(platform, run_date)
+    active = {market for market, *_ in markets}
     for feed in FEEDS:
         found = scan(platform.lake.path("inbox"), feed.name, run_date, 0, files=platform.lake.fs)
         waiting = [file for file in newest_first(found.files) if not seen.has(file)]
@@ -86,7 +88,7 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
         lines += [_waiting(platform, feed.name, run_date, file, first[file.identity.name], in_use, active) for file in waiting]
         lines += [_unfit(feed.name, run_date, unfit) for unfit in found.unfit if not seen.has(unfit)]
     have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
-    for each in expected(platform, run_date):
+    for each in _expected(markets, run_date):
         if (each.feed, each.market) not in have:
             late = dt.datetime.now(dt.UTC) >= each.due
             note = f"was due by {each}" if late else f"expected by {each}"
@@ -96,11 +98,15 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
 
 def expected(platform: Platform, run_date: dt.date) -> list[Expected]:
     """Which files a day should have, each due at its market's time of day after the run date; in the order of the markets."""
+    return _expected(_active_markets(platform, run_date), run_date)
+
+
+def _expected(markets: Sequence[tuple[Any, ...]], run_date: dt.date) -> list[Expected]:
     # The day's orders are complete when the day is over: the cut-off is on the day after.
     after = run_date + dt.timedelta(days=1)
     return [
         Expected(market, feed, dt.datetime.combine(after, cutoff, ZoneInfo(zone)))
-        for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in _active_markets(platform, run_date)
+        for market, zone, sends_orders, sends_stock, orders_cutoff, stock_cutoff in markets
         for feed, sends, cutoff in (("orders", sends_orders, orders_cutoff), ("stock", sends_stock, stock_cutoff))
         if sends
     ]

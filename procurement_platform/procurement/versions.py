@@ -110,8 +110,8 @@ def rolled_back(platform: Platform, run_date: dt.date) -> Iterator[TableRun]:
 
 def _current(platform: Platform, table: Table, runs: Sequence[TableRun], first: dt.date, last: dt.date) -> list[TableRun]:
     """The run of each date whose files the table names; where it names none: the one that left the date empty."""
-    named = {platform.lake.relative(path).rpartition("/")[0] for path in platform.catalog.named(table, first, last)}
-    found = [run for run in runs if named.intersection(run.folders)]
+    named = platform.catalog.by_folder(table, first, last).keys()
+    found = [run for run in runs if not named.isdisjoint(run.folders)]
     filled = {run.run_date for run in found}
     return found + [run for run in runs if run.run_date not in filled and run.state == "committed" and not run.rows]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitStateUnknownException
+from pyiceberg.exceptions import CommitStateUnknownException, NoSuchTableError
 from pyiceberg.io import FileIO, pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import StaticTable, Table
@@ -23,7 +23,7 @@ from pyiceberg.table.update.snapshot import ExpireSnapshots
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import LakeUnavailable, LockLost
 from procurement_platform.lake import catalog as catalogs
-from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, PROPERTIES, TableCatalog, iceberg_schema
+from procurement_platform.lake.catalog import KEEP_SNAPSHOTS, NAMESPACE, PROPERTIES, TableCatalog, iceberg_schema
 from procurement_platform.lake.committing import COMMITTING
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
@@ -49,6 +49,15 @@ def test_a_range_of_dates_gives_the_files_of_its_days_alone(publisher: Publisher
     for day in days:
         publisher.catalog.replace(PARTS, day, [files[day]], {})
     assert publisher.catalog.files(PARTS, days[1], days[2]) == [files[days[1]], files[days[2]]]
+    by_folder = publisher.catalog.by_folder(PARTS, days[1], days[2])
+    assert by_folder == {publisher.lake.relative(files[day]).removesuffix("/part-0.parquet"): [files[day]] for day in days[1:3]}
+
+
+def test_a_table_that_goes_while_it_is_used_is_not_taken_for_one_without_rows(publisher: Publisher, stage: Stage) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run", ["bolt"]), {})
+    publisher.catalog._catalog.drop_table(f"{NAMESPACE}.{PARTS.name}")
+    with pytest.raises(NoSuchTableError):
+        publisher.catalog.files(PARTS, FIRST)
 
 
 def test_replacing_nothing_by_nothing_commits_nothing(publisher: Publisher) -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from procurement_platform.database.locks import DayLock
 from procurement_platform.errors import DayBusy, InputGone
+from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.lake.maintenance.listing import Line
 from procurement_platform.lake.maintenance.orphans import Orphans
 from procurement_platform.platform import Platform
 from procurement_platform.procurement import maintenance, service
-from procurement_platform.procurement.maintenance import LOCK, PLACES, TASKS, compact, expire, layers, orphans, retention
+from procurement_platform.procurement.maintenance import PLACES, TASKS, compact, expire, layers, orphans, retention
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.pins import pin, remove_unpinned
 from procurement_platform.procurement.stale import stale_day
@@ -236,7 +237,7 @@ def test_snapshots_of_all_tables_are_expired(six_runs: Shop) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_one_task_at_a_time(shop: Shop, task: str) -> None:
     with (
-        DayLock.named(shop.platform.database, LOCK, "maintain orphans, elsewhere"),
+        DayLock.named(shop.platform.database, MAINTENANCE, "maintain orphans, elsewhere"),
         pytest.raises(DayBusy, match=r"^maintenance is being worked on"),
     ):
         TASKS[task](shop.platform)

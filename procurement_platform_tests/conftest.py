@@ -2,6 +2,7 @@
 
 - `home`: settings of an empty home, whose database is new and migrated; the environment names both, for commands that a test starts.
 - `database`: that home's `Database`.
+- `own_processes`: decoding processes of the test's own; the others' are shared, as is compiled SQL.
 - `own_home`: settings of a home whose embedded server is started by its first use, and ended with the test. About half a second.
 - `cluster`, `session_cluster`, `cluster_home`: the real servers, for tests marked `cluster` (stack/live.py).
 """
@@ -17,8 +18,11 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
+from procurement_platform import platform
 from procurement_platform.database.connect import Database
 from procurement_platform.database.embedded import EmbeddedServer, stop
+from procurement_platform.engines.queries import load_query
+from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.settings import Settings, settings
 from procurement_platform_tests.stack.live import cluster, cluster_home, session_cluster
 
@@ -70,11 +74,12 @@ class SharedServer:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of the real servers run only where they are asked for (-m cluster)."""
+    """Tests of the real servers run only where they are asked for (-m cluster); the longest go first, not to be waited for."""
     if "cluster" not in config.getoption("markexpr"):
         left_out = [item for item in items if item.get_closest_marker("cluster")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("live") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +107,36 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSe
         yield server
     finally:
         server.close()
+
+
+class LastingPool(DecoderPool):
+    """Decoding processes that a test's platform leaves to the next, as a backfill's day to the next day: a start takes half a second."""
+
+    def close(self) -> None:
+        """Nothing: they end with the session."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_platforms_share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoding processes, and compiled SQL (an entry's name tells all it depends on): either takes longer than a test's day."""
+    pools: dict[tuple[int, int], LastingPool] = {}
+    compiled = tmp_path_factory.mktemp("compiled")
+
+    def lasting(processes: int, memory_mib: int) -> LastingPool:
+        return pools.setdefault((processes, memory_mib), LastingPool(processes, memory_mib))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(platform, "DecoderPool", lasting)
+        patch.setattr(platform, "load_query", lambda name, cache: load_query(name, cache=compiled))
+        yield
+    for pool in pools.values():
+        super(LastingPool, pool).close()
+
+
+@pytest.fixture
+def own_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's platforms start decoding processes of their own, with the rights of who starts them."""
+    monkeypatch.setattr(platform, "DecoderPool", DecoderPool)
 
 
 @pytest.fixture

@@ -158,6 +158,9 @@ def test_a_withdrawn_file_makes_the_day_stale_until_it_is_run(shop: Shop, publis
     shop.platform.ledger.withdraw(shop.ledger()["orders", "DE.csv", "accepted"], "ann", "wrong prices")
     (stale,) = see()
     assert stale.why == "no longer in use: DE.csv"
+    shop.put("stock", "GB", [count("A", 1)])
+    (stale,) = see()
+    assert stale.why == "new: GB.avro; no longer in use: DE.csv"
     shop.run()
     assert see() == []
 
@@ -173,6 +176,7 @@ def test_a_rejected_file_is_no_reason_to_run_again_and_again(shop: Shop, see: Se
     assert see() == []
 
 
+@pytest.mark.usefixtures("own_processes")
 def test_a_file_that_could_not_be_read_is_taken_once_it_may_be(shop: Shop, see: See) -> None:
     """Its size and time are the same: only the right to read it is new."""
     path = shop.put("orders", "DE", [order("1", "A", 1)], form="csv")

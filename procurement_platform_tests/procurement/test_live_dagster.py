@@ -54,7 +54,8 @@ query($date: String!) { runsOrError(filter: {tags: [{key: "dagster/partition", v
 """
 GROUP = 'query { assetNodes(group: {groupName: "procurement", %s}) { assetKey { path } } }'
 SENSOR = """
-query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id status ticks(limit: 1) { id } } } } }
+query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+    sensorState { id status ticks(limit: 1) { id } } } } }
 """
 STOP = "mutation($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"
 START = "mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } } }"

@@ -73,6 +73,7 @@ def test_names_that_the_inbox_ignores_are_not_shown(shop: Shop) -> None:
     assert {state for _, _, state in lines(shop)} == {"missing"}
 
 
+@pytest.mark.usefixtures("own_processes")
 def test_a_file_that_may_not_be_read_waits_and_is_then_rejected_with_the_remedy(shop: Shop, tmp_path: Path) -> None:
     path = shop.put("orders", "DE", [order("1", "B", 7)], form="csv")
     path.chmod(0)

@@ -116,7 +116,8 @@ out: what they unpack to is not known before.
   them (`2025-12-20 14:03:00+01`), or a timestamp column. Digits of a fraction beyond microseconds must be zeros, up to nine in all. Without
   an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time that the
   clocks skip is INVALID_ROW.
-- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`).
+- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`). Blanks before and after it are no part of it; codes
+  (market, SKU, currency) have to be exact.
 
 ## One file in several formats
 
@@ -140,6 +141,9 @@ STOCK = """## What a stock file says, and what it leaves out
 | `counted` | accepted rows name the SKU | usable = available − reserved, over all warehouses |
 | `zero` | an accepted file leaves the SKU out, or the market sends no stock files (`sends_stock`) | no stock |
 | `unknown` | the file is missing or rejected, or a row of the SKU is in quarantine | nothing is ordered for it (STOCK_UNKNOWN) |
+
+Where a market sends several stock files and one is rejected, or withdrawn after it had counted, what the others leave out is `unknown`,
+until a file of its name is accepted.
 
 A row with more reserved than available counts 0 (STOCK_LOGIC). A quarantined stock row puts its SKU into the plan as an accepted one
 does: a safety stock is withheld (or ordered) and told. One that does not tell its SKU makes every SKU unknown that no accepted row

@@ -21,6 +21,9 @@ from procurement_platform.texts import first_few
 INVALID_ROW, UNKNOWN_PRODUCT = "INVALID_ROW", "UNKNOWN_PRODUCT"
 _FIRST_NON_BLANK = "!"  # every text that is empty or begins with a blank or an ASCII control character sorts before it
 _FIRST_NON_ASCII = "\u0080"
+# What pads a text to a column's width; line ends and tabs do not: they are control characters.
+_BLANKS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_CONTROL_OR_PADDED = f"{CONTROL}|[{_BLANKS}]$"
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,9 @@ class Checker:
             *(pl.col(each.column).alias(each.source) for each in readings if each.converts),
         )
         suspects = frame.select(look.any().alias(name) for name, look in self._looks.items()).row(0, named=True)
-        blank = [name for name, each in self._readings.items() if suspects[name] and each.field.kind == "text" and each.field.optional]
-        if blank:  # an optional text that is blank was not sent
-            values = (pl.col(self._readings[name].target) for name in blank)
-            frame = frame.with_columns(pl.when(value.str.strip_chars() != "").then(value) for value in values)
+        frame = frame.with_columns(
+            self._tidy(each) for name, each in self._readings.items() if suspects[name] and each.field.kind == "text"
+        )
         rules = [(name, rule) for name, each in self._readings.items() if suspects[name] for rule in self._rules_of(each)]
         broken = self._broken(batch)
         if not rules:
@@ -111,6 +113,12 @@ class Checker:
         if field.name not in self._readings:
             return pl.lit(None, dtype=typed(field)).alias(field.column)
         return pl.col(self._readings[field.name].target).alias(field.column)
+
+    def _tidy(self, each: Reading) -> pl.Expr:
+        """A text without what pads it, unless it is a code, which has to be exact; an optional one that is blank was not sent."""
+        value = pl.col(each.target)
+        tidy = value if each.field.is_code else value.str.strip_chars(_BLANKS)
+        return (pl.when(value.str.strip_chars() != "").then(tidy) if each.field.optional else tidy).alias(each.target)
 
     def _quarantine(self, bad: pl.DataFrame, flagged: list[tuple[str, str, Rule]], sent: pl.Series) -> pl.DataFrame:
         invalid = [flag for flag, _, rule in flagged if rule.name == INVALID_ROW]
@@ -167,7 +175,7 @@ class Checker:
                 first = value.first()
                 return value.ne_missing(first) | ~first.str.contains(f"^(?:{field.pattern})$")
             odd = (value < _FIRST_NON_BLANK) | (value >= _FIRST_NON_ASCII) | (value.str.len_bytes() > self._task.limits.max_cell_characters)
-            look = odd | value.str.contains(CONTROL)
+            look = odd | value.str.contains(_CONTROL_OR_PADDED)
         else:
             look = pl.lit(value=False)
             for breaks, _ in self._bounds(each):

@@ -49,6 +49,11 @@ class Field:
         """The column of the lines table: instants are kept as UTC microseconds."""
         return f"{self.name}_us" if self.kind == "instant" else self.name
 
+    @property
+    def is_code(self) -> bool:
+        """Whether a text has to be exactly what others know: the market's, a product's, or of a form."""
+        return self.role is not None or self.pattern is not None
+
 
 @dataclass(frozen=True)
 class Contract:

@@ -65,11 +65,10 @@ class Look:
             if not fresh and not in_use:
                 return None
             why = "never published"
-        elif fresh:
-            why = "new: " + first_few([name for name, _ in fresh], NAMED)
-        elif in_use != set(_ids(day)):
+        elif fresh or in_use != set(_ids(day)):
             gone = [f.file_name for f in known if f.file_id in set(_ids(day)) - in_use]
-            why = "no longer in use: " + first_few(gone, NAMED) if gone else "published from other files"
+            named = {"new": [name for name, _ in fresh], "no longer in use": gone}
+            why = "; ".join(f"{what}: {first_few(names, NAMED)}" for what, names in named.items() if names) or "published from other files"
         elif changed := self._earlier_changed(day):
             why = f"the lines of {first_few([date.isoformat() for date in changed], NAMED)} changed, which its orders were compared with"
         else:

@@ -124,14 +124,16 @@ def files_relation(run: DayRun) -> Relation:
 
 
 def files_table(files: Sequence[LedgerFile]) -> pa.Table:
-    """Files as rows of `FILES_TYPES`."""
+    """Files as rows of `FILES_TYPES`; the state of one that counted until it was withdrawn, and whose place none took, is `taken_out`."""
+    replaced = {(f.feed, f.name) for f in files if f.state == "accepted"}
+    taken_out = {f.file_id for f in files if f.state == "withdrawn" and f.accepted and (f.feed, f.name) not in replaced}
     return pa.table(
         {
             "feed": [f.feed for f in files],
             "file_id": [f.file_id for f in files],
             "file": [f.file_name for f in files],
             "market": [f.market for f in files],
-            "state": [f.state for f in files],
+            "state": ["taken_out" if f.file_id in taken_out else f.state for f in files],
             "reason": [f.reason for f in files],
         },
         schema=FILES_SCHEMA,

@@ -179,7 +179,7 @@ def test_where_the_one_in_use_is_withdrawn_the_rival_that_lies_there_counts(shop
     send(shop, "DE.avro", 6, 20)
     shop.run()
     withdraw(shop.platform, "DE.avro", "sent twice", DAY)
-    assert why_stale(shop) == "new: DE.csv"
+    assert why_stale(shop) == "new: DE.csv; no longer in use: DE.avro"
     shop.run()
     assert (in_use(shop), states(shop)) == (5, {"DE.avro": "withdrawn", "DE.csv": "accepted"})
     settled(shop)

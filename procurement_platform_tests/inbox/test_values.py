@@ -134,6 +134,7 @@ def test_when_clocks_change() -> None:
         "2025-12-20",
         "14:03",
         "2025-12-20T24:01:00",
+        "2025-12-20T23:59:60",  # a leap second is no time of any day here: it would be the next day's first
         "2025-02-30T00:00",
         "2025-12-20T14:03:00.1234567",
         "2025-12-20T14:03:00.000000001Z",

@@ -115,6 +115,28 @@ def test_optional_columns_may_be_left_out_and_extra_ones_are_kept_out(desk: Desk
     assert '"note":"x"' in desk.quarantine(outcome)[0]["row"]
 
 
+@pytest.mark.parametrize("form", WRITERS)
+def test_what_pads_a_text_is_no_part_of_it(desk: Desk, form: str) -> None:
+    padded = ["O-1 ", " O-1", "\u00a0O-1\u2003 ", "O 1", "\u200bO-1"]
+    customers = ["C-7 ", " ", None, "C 7", "C-7"]
+    rows = [order(1, order_id=number, customer_id=customer) for number, customer in zip(padded, customers, strict=True)]
+    outcome = desk.decode(WRITERS[form](rows), form)
+    found = [(line["order_id"], line["customer_id"]) for line in desk.lines(outcome)]
+    assert found == [("O-1", "C-7"), ("O-1", None), ("O-1", None), ("O 1", "C 7"), ("\u200bO-1", "C-7")]
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_code_that_is_padded_is_another(desk: Desk, form: str) -> None:
+    rows = [order(1), order(2, sku="SKU-3 "), order(3, market="DE "), order(4, currency="EUR "), order(5, order_id="O-5\t")]
+    outcome = desk.decode(WRITERS[form](rows), form)
+    assert [line["row_number"] for line in desk.lines(outcome)] == [1]
+    unknown, market, currency, control = (row["reasons"] for row in desk.quarantine(outcome))
+    assert unknown.startswith("'SKU-3 ' is not an active product")
+    assert market.startswith("market is 'DE ', and the file is for DE")
+    assert currency.startswith("currency 'EUR ' is not of the form [A-Z]{3}")
+    assert control.startswith("order_id O-5\N{REPLACEMENT CHARACTER} holds control characters")
+
+
 def test_aliases_are_noted(desk: Desk) -> None:
     content = csv_bytes([order()]).replace(b"quantity", b"Qty").replace(b"order_id", b"order_no")
     outcome = desk.decode(content, "csv")

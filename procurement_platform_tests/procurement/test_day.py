@@ -385,6 +385,49 @@ def test_one_unreadable_file_stops_no_other_market(shop: Shop) -> None:
     assert sorted(name.split(".")[0] for name in kept) == ["GB", "XX", "notes"]
 
 
+def test_what_a_withdrawn_stock_file_counted_is_unknown_until_it_is_counted_again(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 2), order("2", "B", 3), order("3", "C", 4)])
+    shop.put("stock", "DE", [count("A", 50)], suffix="__north")
+    shop.put("stock", "DE", [count("B", 50)], suffix="__south")
+    shop.run()
+    bases = {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "ABC"}
+    assert bases == {"A": "counted", "B": "counted", "C": "zero"}
+    withdraw(shop.platform, "DE__south.avro", "wrong count")
+    shop.run()
+    bases = {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "ABC"}
+    assert bases == {"A": "counted", "B": "unknown", "C": "unknown"}
+    told = [r for r in service.exceptions(shop.platform, DAY) if (r["rule"], r["market"]) == ("STOCK_UNKNOWN", "DE")]
+    assert [(r["sku"], r["units"]) for r in told] == [("B", Decimal(3)), ("C", Decimal(4))]
+    assert all("its stock file is missing, rejected or withdrawn" in str(r["message"]) for r in told)
+    assert "B" not in shop.orders()
+    shop.put("stock", "DE", [count("B", 1)], suffix="__south")
+    shop.run()
+    bases = {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "ABC"}
+    assert bases == {"A": "counted", "B": "counted", "C": "zero"}
+    assert shop.orders()["B"] == ("S1", Decimal(2))
+
+
+def test_a_stock_file_that_was_withdrawn_and_never_counted_makes_nothing_unknown(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 2), order("2", "B", 3)])
+    shop.put("stock", "DE", [count("A", 50)])
+    shop.put_bytes("stock", "DE__south.avro", b"not Avro")
+    shop.run()
+    assert shop.demand()["DE", "B"]["stock_basis"] == "unknown"
+    withdraw(shop.platform, "DE__south.avro", "sent by mistake")
+    shop.run()
+    assert shop.demand()["DE", "B"]["stock_basis"] == "zero"
+
+
+def test_an_order_number_that_one_of_two_systems_pads_is_the_same(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 5)])
+    shop.put("orders", "DE", [order("1   ", "A", 5)], suffix="__again")
+    shop.put("stock", "DE", [count("A", 1, warehouse="N"), count("A", 1, warehouse=" N")])
+    shop.run()
+    assert shop.demand()["DE", "A"]["gross_demand"] == Decimal(5)
+    assert shop.demand()["DE", "A"]["usable"] == Decimal(1)
+    assert [(rule, market, rows) for rule, market, _, _, rows in shop.exceptions() if market == "DE"] == [("DUPLICATE_ORDER", "DE", 1)] * 2
+
+
 def test_a_stock_file_without_rows_orders_nothing(shop: Shop) -> None:
     shop.put("orders", "DE", [order("1", "A", 25)])
     shop.put_bytes("stock", "DE.csv", b"market,sku,available,reserved\n")

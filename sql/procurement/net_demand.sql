@@ -1,7 +1,8 @@
 -- What each market needs of each SKU beyond what it has: max(0, gross demand + safety stock − usable − on order).
 -- Grid: SKUs ordered, in stock (also where the row is quarantined), or with parameters of the market's own. Stock is `counted` where accepted
 -- rows say so; `zero` where an accepted file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or
--- rejected, or a row of the SKU is quarantined, and, of SKUs that no accepted row counts, where a quarantined row does not tell its SKU.
+-- a row of the SKU is quarantined, and, of SKUs that no accepted row counts, where a part of the count is lacking: a file was rejected, or
+-- withdrawn after it had counted, or a quarantined row does not tell its SKU.
 -- Parameters and quarantined stock are of products that are active on the day.
 WITH demand AS (
   SELECT market, sku, SUM(quantity) AS gross_demand FROM aggregated_orders GROUP BY market, sku
@@ -26,7 +27,7 @@ sent AS (
   SELECT
     market,
     CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
-    CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected
+    CAST(SUM(CASE WHEN state IN ('rejected', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS lacking
   FROM files
   WHERE feed = 'stock'
   GROUP BY market
@@ -69,7 +70,7 @@ based AS (
     CASE
       WHEN q.sku IS NOT NULL THEN 'unknown'
       WHEN s.sku IS NOT NULL THEN 'counted'
-      WHEN COALESCE(f.rejected, 0) > 0 OR u.market IS NOT NULL THEN 'unknown'
+      WHEN COALESCE(f.lacking, 0) > 0 OR u.market IS NOT NULL THEN 'unknown'
       WHEN COALESCE(f.accepted, 0) > 0 OR NOT COALESCE(m.sends_stock, TRUE) THEN 'zero'
       ELSE 'unknown'
     END AS stock_basis,

@@ -4,7 +4,7 @@ WITH sent AS (
     market,
     CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
     CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected,
-    CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS bigint) AS withdrawn
+    CAST(SUM(CASE WHEN state IN ('withdrawn', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS withdrawn
   FROM files
   WHERE feed = 'orders'
   GROUP BY market

@@ -143,7 +143,8 @@ STOCK = """## What a stock file says, and what it leaves out
 | `unknown` | the file is missing or rejected, or a row of the SKU is in quarantine | nothing is ordered for it (STOCK_UNKNOWN) |
 
 Where a market sends several stock files and one is rejected, or withdrawn after it had counted, what the others leave out is `unknown`,
-until a file of its name is accepted.
+until a file of its name is accepted. So it is where no row of a file can be used: a file of which every product is unknown, because its
+codes are padded, say, does not say that all is sold out.
 
 A row with more reserved than available counts 0 (STOCK_LOGIC). A quarantined stock row puts its SKU into the plan as an accepted one
 does: a safety stock is withheld (or ordered) and told. One that does not tell its SKU makes every SKU unknown that no accepted row

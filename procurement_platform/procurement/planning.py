@@ -124,16 +124,22 @@ def files_relation(run: DayRun) -> Relation:
 
 
 def files_table(files: Sequence[LedgerFile]) -> pa.Table:
-    """Files as rows of `FILES_TYPES`; the state of one that counted until it was withdrawn, and whose place none took, is `taken_out`."""
+    """Files as rows of `FILES_TYPES`.
+
+    The state of a file that counted until it was withdrawn, and whose place none took, is `taken_out`; that of an accepted one of which no
+    row can be used is `useless`.
+    """
     replaced = {(f.feed, f.name) for f in files if f.state == "accepted"}
     taken_out = {f.file_id for f in files if f.state == "withdrawn" and f.accepted and (f.feed, f.name) not in replaced}
+    useless = {f.file_id for f in files if f.state == "accepted" and f.rows and not (f.accepted or f.duplicates)}
+    states = {**dict.fromkeys(taken_out, "taken_out"), **dict.fromkeys(useless, "useless")}
     return pa.table(
         {
             "feed": [f.feed for f in files],
             "file_id": [f.file_id for f in files],
             "file": [f.file_name for f in files],
             "market": [f.market for f in files],
-            "state": ["taken_out" if f.file_id in taken_out else f.state for f in files],
+            "state": [states.get(f.file_id, f.state) for f in files],
             "reason": [f.reason for f in files],
         },
         schema=FILES_SCHEMA,

@@ -78,7 +78,7 @@ def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
             basis = "unknown"
         elif (market, sku) in counted:
             basis = "counted"
-        elif states & {"rejected", "taken_out"} or (market, None) in unclear:
+        elif states & {"rejected", "taken_out", "useless"} or (market, None) in unclear:
             basis = "unknown"
         else:
             basis = "zero" if "accepted" in states or not by_market[market]["sends_stock"] else "unknown"

@@ -52,7 +52,7 @@ days = st.fixed_dictionaries(
         ),
         "files": records(
             most=5, feed=st.sampled_from(["orders", "stock"]), market=st.sampled_from(MARKETS),
-            state=st.sampled_from(["accepted", "rejected", "superseded", "withdrawn", "taken_out"]),
+            state=st.sampled_from(["accepted", "rejected", "superseded", "withdrawn", "taken_out", "useless"]),
         ),
         "markets": st.tuples(*(
             st.fixed_dictionaries(

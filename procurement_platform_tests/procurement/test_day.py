@@ -418,6 +418,18 @@ def test_a_stock_file_that_was_withdrawn_and_never_counted_makes_nothing_unknown
     assert shop.demand()["DE", "B"]["stock_basis"] == "zero"
 
 
+def test_a_stock_file_of_which_no_row_can_be_used_does_not_say_that_all_is_sold_out(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", 2), order("2", "B", 3)])
+    shop.put("stock", "DE", [count("A   ", 50), count("B   ", 50)])
+    shop.run()
+    assert {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "AB"} == {"A": "unknown", "B": "unknown"}
+    rules = {rule for rule, market, *_ in shop.exceptions() if market == "DE"}
+    assert rules == {"UNKNOWN_PRODUCT", "STOCK_UNKNOWN"}
+    shop.put("stock", "DE", [count("A   ", 50), count("B", 50)])
+    shop.run()
+    assert {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "AB"} == {"A": "zero", "B": "counted"}
+
+
 def test_an_order_number_that_one_of_two_systems_pads_is_the_same(shop: Shop) -> None:
     shop.put("orders", "DE", [order("1", "A", 5)])
     shop.put("orders", "DE", [order("1   ", "A", 5)], suffix="__again")

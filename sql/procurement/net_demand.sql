@@ -2,7 +2,7 @@
 -- Grid: SKUs ordered, in stock (also where the row is quarantined), or with parameters of the market's own. Stock is `counted` where accepted
 -- rows say so; `zero` where an accepted file leaves the SKU out (or the market sends no stock files); `unknown` where the file is missing or
 -- a row of the SKU is quarantined, and, of SKUs that no accepted row counts, where a part of the count is lacking: a file was rejected, or
--- withdrawn after it had counted, or a quarantined row does not tell its SKU.
+-- withdrawn after it had counted, or has no row that can be used, or a quarantined row does not tell its SKU.
 -- Parameters and quarantined stock are of products that are active on the day.
 WITH demand AS (
   SELECT market, sku, SUM(quantity) AS gross_demand FROM aggregated_orders GROUP BY market, sku
@@ -27,7 +27,7 @@ sent AS (
   SELECT
     market,
     CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
-    CAST(SUM(CASE WHEN state IN ('rejected', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS lacking
+    CAST(SUM(CASE WHEN state IN ('rejected', 'taken_out', 'useless') THEN 1 ELSE 0 END) AS bigint) AS lacking
   FROM files
   WHERE feed = 'stock'
   GROUP BY market

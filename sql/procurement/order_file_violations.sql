@@ -2,7 +2,7 @@
 WITH sent AS (
   SELECT
     market,
-    CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
+    CAST(SUM(CASE WHEN state IN ('accepted', 'useless') THEN 1 ELSE 0 END) AS bigint) AS accepted,
     CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected,
     CAST(SUM(CASE WHEN state IN ('withdrawn', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS withdrawn
   FROM files

@@ -33,6 +33,7 @@ from procurement_platform.cli import (
 from procurement_platform.errors import ProcurementError
 
 MAX_PROBLEMS = 50
+INTERRUPTED = 130  # what shells make of SIGINT
 NOBODY_READS = 141  # what shells make of SIGPIPE
 
 app = typer.Typer(
@@ -140,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         _end_quietly()
     except SystemExit as end:
-        # What writes tables, and what calls commands, each make an exit of their own of it.
-        if isinstance(end.__context__, BrokenPipeError):
-            _end_quietly()
+        _tell_why(end)
         raise
     except ProcurementError as problem:
         if _State.debug:
@@ -157,6 +156,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _complain(f"{type(problem).__name__}: {problem} (a fault of the program: run again with --debug to see where)")
     sys.exit(1)
+
+
+def _tell_why(end: SystemExit) -> None:
+    # What writes tables, and what calls commands, each make an exit of their own of it.
+    if isinstance(end.__context__, BrokenPipeError):
+        _end_quietly()
+    if end.code == INTERRUPTED:
+        from procurement_platform.cli.output import say
+
+        say("interrupted", "red")
 
 
 def _end_quietly() -> None:

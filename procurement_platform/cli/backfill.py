@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from procurement_platform.settings import Settings
 
 COLUMNS = ("run_date", "state", "seconds", "orders", "exceptions", "message")
-NO_FILES = "no files"  # the state of a day that was run, and of which no file is in use
+NO_FILES = "no usable file"  # the state of a day that was run, and of which no file is in use
 
 
 def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption = False) -> None:
     """Run every day from FROM to TO, in order, one run per day in one process.
 
     Reads and writes what `run` does, for each day. A failed day does not stop the others; the exit code is 1 if any failed. A day of which
-    no file is in use is run too, and said to have no files. Days after TO that are to be run again because these changed are named.
+    no file is in use is run too, and said to have no usable file. Days after TO that are to be run again because these changed are named.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.layout import View
@@ -52,7 +52,7 @@ def backfill(first: FirstDate, last: LastDate, refresh_reference: RefreshOption 
     empty = sum(line["state"] == NO_FILES for line in lines)
     failed = sum(line["state"] not in ("succeeded", NO_FILES) for line in lines)
     done = f"{len(lines) - failed} of {len(lines)} days succeeded in {sum(_seconds(line) for line in lines):.1f} s"
-    say(f"{done}, {empty} of them without any file" if empty else done, "red" if failed else "yellow" if empty else "")
+    say(f"{done}, {empty} of them without any file in use" if empty else done, "red" if failed else "yellow" if empty else "")
     if stale:
         say(stale_in_words(stale), "yellow")
     if failed:

@@ -18,10 +18,14 @@ LONG, SHORT = 32, 16  # characters that a text is folded to, so that more column
 
 @dataclass(frozen=True)
 class View:
-    """What a table does where it is too wide: `details` go below their row, `spare` columns are left out, the first one first."""
+    """What a table does where it is too wide: `details` go below their row, `spare` columns are left out, the first one first.
+
+    `rest` tells where the rows are of one that is too long.
+    """
 
     details: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
+    rest: str = "--format csv has them all"
 
 
 @dataclass(frozen=True)

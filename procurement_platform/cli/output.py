@@ -80,7 +80,7 @@ def show(
         more = next(passed) - len(shown)
         show_table(shown, [c for c in columns if c not in hidden], title, view)
         if more:
-            say(f"… {more:,} more, --format csv has them all")
+            say(f"… {more:,} more, {(view or View()).rest}")
 
 
 def show_table(

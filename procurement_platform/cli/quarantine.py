@@ -10,6 +10,7 @@ from procurement_platform.cli.options import FormatOption, OptionalDate
 MOST = 50  # rows of a table
 MOST_TEXT = 400  # characters of a row as sent
 TABLE_COLUMNS = ("feed", "market", "file", "row_number", "rule", "sku", "quantity", "reasons", "row")
+REST = "--market and --feed show fewer, --format csv has them all"
 SPARE = ("feed", "market", "quantity", "sku")  # the row as sent has them
 
 
@@ -41,7 +42,7 @@ def quarantine(
         if form == "table":
             columns, rows = list(TABLE_COLUMNS), _shortened(rows)
         what = " ".join(part for part in (feed, "rows", f"from {market}" if market else None) if part)
-        show(rows, columns, form, title=f"Rejected {what} of {run_date}", view=View(("reasons", "row"), SPARE), most=MOST)
+        show(rows, columns, form, title=f"Rejected {what} of {run_date}", view=View(("reasons", "row"), SPARE, REST), most=MOST)
         say_if_behind(platform, run_date)
 
 

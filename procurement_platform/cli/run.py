@@ -90,10 +90,12 @@ def _say_what_follows(platform: "Platform", run_date: dt.date) -> None:
 
 def stale_in_words(stale: "Sequence[StaleDay]") -> str:
     """Days that no longer are what their files and the days before them make, with what each differs in and the command that mends it."""
-    days = f"{stale[0].run_date} {stale[-1].run_date}"
+    first, last = stale[0].run_date, stale[-1].run_date
+    whole = (last - first).days + 1 == len(stale)  # a day between that was never run need not be run now
+    mend = f"procurement backfill {first} {last}" if whole else f"each by procurement run, the earliest first: procurement run {first}"
     told = "; ".join(f"{day.run_date} ({day.why})" for day in stale[:NAMED])
     more = f" and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
-    return f"To be run again, because what they are made of changed: {told}{more}: procurement backfill {days}"
+    return f"To be run again, because what they are made of changed: {told}{more}: {mend}"
 
 
 def _has_files(platform: "Platform", run_date: dt.date) -> bool:

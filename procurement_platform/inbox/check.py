@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 import polars as pl
 
@@ -39,13 +40,14 @@ class Rule:
 class Checked:
     """A batch after the contract: `lines` has `row_number` and a column per field; `quarantine` what its table holds of a row.
 
-    `own_market` counts the rows that name the file's market, `other_market` those that name another.
+    `own_market` counts the rows that name the file's market, `other_market` those that name another; `other` is the first such name.
     """
 
     lines: pl.DataFrame
     quarantine: pl.DataFrame
     own_market: int
     other_market: int
+    other: str | None = None
 
 
 class Checker:
@@ -104,6 +106,7 @@ class Checker:
             pl.concat([quarantine, broken]).sort("row_number") if broken.height else quarantine,
             int((named == self._task.market).sum()) if market else frame.height,
             int(frame[market[0]].sum()) if market else 0,
+            next(iter(named.filter(frame[market[0]]).head(1)), None) if market else None,
         )
 
     def _lines(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -220,11 +223,28 @@ class Checker:
             told = f" is not of the form {field.pattern}: {field.remedy or 'send it so'}"
             yield Rule(fine & ~value.str.contains(f"^(?:{field.pattern})$"), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(told)))
         if field.role == "market":
-            told = f", and the file is for {self._task.market}: send each market's rows in a file of its own"
+            told = (
+                f", and the file is for {self._task.market}: write it so, remove the row if it holds a total, "
+                "or send the other market's rows in a file of its own"
+            )
             yield Rule(fine & (value != self._task.market), pl.concat_str(pl.lit(f"{field.name} is "), words, pl.lit(told)))
         if field.role == "sku":
-            told = f" is not an active product on {self._task.run_date}: correct the {field.name}, or have it added to the reference"
-            yield Rule(fine & ~value.is_in(self._products), pl.concat_str(words, pl.lit(told)), UNKNOWN_PRODUCT)
+            told = f" is not an active product on {self._task.run_date}"
+            remedy = f": correct the {field.name}, or load the product and run the day with --refresh-reference"
+            meant = value.map_batches(self._meant, return_dtype=pl.String())
+            meant = pl.concat_str(pl.lit(" ("), meant, pl.lit(" is)")).fill_null("")
+            reason = pl.concat_str(words, pl.lit(told), meant, pl.lit(remedy))
+            yield Rule(fine & ~value.is_in(self._products), reason, UNKNOWN_PRODUCT)
+
+    def _meant(self, skus: pl.Series) -> pl.Series:
+        """The products whose codes a spreadsheet or an export has made into these: no zeros in front, blanks around, another case."""
+        return pl.Series([self._by_bare.get(bare) for bare in _bare(skus)], dtype=pl.String)
+
+    @cached_property
+    def _by_bare(self) -> dict[str, str]:
+        products = self._products.explode()
+        known = pl.DataFrame({"bare": _bare(products), "sku": products}).unique("bare", keep="none")  # of several none is guessed at
+        return dict(known.iter_rows())
 
     def _bounds(self, each: Reading) -> Iterator[tuple[pl.Expr, str]]:
         """The bounds of a number or an instant: where they are passed, and in which words."""
@@ -263,3 +283,7 @@ class Checker:
 
 def _exact(bound: Decimal, field: Field) -> pl.Expr:
     return pl.lit(bound).cast(pl.Decimal(field.precision, field.scale))
+
+
+def _bare(skus: pl.Series) -> pl.Series:
+    return skus.str.strip_chars(_BLANKS).str.strip_chars_start("0").str.to_lowercase()

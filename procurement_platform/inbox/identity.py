@@ -96,6 +96,13 @@ def _not_a_name(file_name: str) -> str | None:
     return f"is {size} bytes long, more than {MAX_NAME_BYTES}: shorten it" if size > MAX_NAME_BYTES else None
 
 
+def with_suffix_apart(file_name: str, markets: Collection[str]) -> str | None:
+    """The name that makes a file one of the markets', where it lacks the underscores: `DE__late.csv` for `DE_late.csv` or `DE-late.csv`."""
+    begins = [market for market in markets if file_name.startswith((f"{market}_", f"{market}-"))]
+    market = max(begins, key=len, default=None)
+    return None if market is None else f"{market}__{file_name[len(market) + 1 :].lstrip('_')}"
+
+
 def parse_date(text: str) -> dt.date | None:
     """A run date from a folder's name, None where it is none."""
     try:

@@ -50,6 +50,11 @@ class LedgerFile:
     reinstated_by: str | None = None
     reinstated_at: dt.datetime | None = None
 
+    @property
+    def is_useless(self) -> bool:
+        """Whether it is in use and no row of it can be."""
+        return self.state == "accepted" and bool(self.rows) and not (self.accepted or self.duplicates)
+
 
 _WRITTEN = (
     "file_id",

@@ -19,7 +19,7 @@ from typing import Any
 
 from procurement_platform.errors import InputGone
 from procurement_platform.inbox.feeds import Feed
-from procurement_platform.inbox.identity import FileIdentity, file_id, safe_name
+from procurement_platform.inbox.identity import FileIdentity, file_id, safe_name, with_suffix_apart
 from procurement_platform.inbox.landing import decode
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
@@ -283,7 +283,9 @@ class Receiver:
 
     def _inactive(self, file: LedgerFile) -> LedgerFile:
         """A file in use whose market is no longer active on the day (its reference was refreshed)."""
-        refused = replace(file, state="rejected", reason=self._not_active(file.market), accepted=0, quarantined=0, duplicates=0)
+        refused = replace(
+            file, state="rejected", reason=self._not_active(file.market, file.file_name), accepted=0, quarantined=0, duplicates=0
+        )
         return replace(refused, awaits_reference=True)
 
     def _may_count_now(self, file: LedgerFile) -> bool:
@@ -303,14 +305,16 @@ class Receiver:
         places = [file.raw_path, *(f"{folder}/{name}" for folder in self._raw_folders(file.feed))]
         return next((place for place in places if name and self.lake.exists(place)), None)
 
-    def _not_active(self, market: str) -> str:
+    def _not_active(self, market: str, file_name: str) -> str:
+        meant = with_suffix_apart(file_name, self.senders)
+        remedy = f"name it {meant}" if meant else "correct the file's name"
         return (
-            f"{market} is no market that is active on {self.run_date}: correct the file's name, or have the market added to the "
+            f"{market} is no market that is active on {self.run_date}: {remedy}, or have the market added to the "
             f"reference and the day run with --refresh-reference{_UNDER_ANOTHER_NAME}"
         )
 
     def _stranger(self, found: FoundFile) -> LedgerFile:
-        reason = self._not_active(found.identity.market)
+        reason = self._not_active(found.identity.market, found.identity.file_name)
         identity = found.identity
         refused = self._refused(
             identity.feed, identity.name, identity.file_name, identity.market, identity.format, found.path, found.modified_at, reason

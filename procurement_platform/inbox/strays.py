@@ -24,7 +24,7 @@ def strays_in_words(lake: Lake, feeds: Sequence[str], first: dt.date, last: dt.d
         return None
     places = " or ".join(f"inbox/{feed}/DATE" for feed in feeds)
     named = first_few([printable(path) for path in found], NAMED)
-    return f"no run looks at {named}: market files go into {places}, with a date from {first} to {last} as its name"
+    return f"no run looks at {named}: market files go into {places}, with a run date as its name, {first} or later"
 
 
 def _strays(lake: Lake, feeds: Sequence[str], first: dt.date, last: dt.date) -> Iterator[str]:

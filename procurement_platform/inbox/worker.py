@@ -89,6 +89,7 @@ class _Pass:
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
         self._read = self._own_market = self._other_market = 0
+        self._other: str | None = None
         self._unread: BrokenRow | None = None
 
     def run(self) -> DecodeOutcome:
@@ -133,7 +134,8 @@ class _Pass:
             if unnamed:
                 why = f": row {self._unread.row_number} {self._unread.reason}" if self._unread else ""
                 remedy = f"{remedy} ({unnamed} more name none that can be read{why})"
-            raise InvalidFile(f"has no row for {self._task.market}: all {rows} rows name another market; {remedy}")
+            other = shorten(self._other or "", 20)
+            raise InvalidFile(f"has no row for {self._task.market}: all {rows} rows name another market, such as {other!r}; {remedy}")
 
     def _rows(self) -> None:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
@@ -144,6 +146,7 @@ class _Pass:
             self._unread = _first_unread([*([self._unread] if self._unread else []), *batch.broken])
             self._own_market += checked.own_market
             self._other_market += checked.other_market
+            self._other = self._other or checked.other
             self._quantity[0] += _total(checked.lines[measure])
             self._quantity[1] += _total(checked.quarantine["quantity"])
             self._tick("check")

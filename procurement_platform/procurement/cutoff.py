@@ -27,28 +27,29 @@ def due_files(platform: Platform, now: dt.datetime) -> list[Due]:
 
 
 def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence[Finding]]:
-    """Per run date, whether each file that was due within that time is there: accepted, or in the inbox to be taken."""
+    """Per run date, whether each file that was due within that time is there: usable, or in the inbox to be taken."""
     found: dict[dt.date, list[Finding]] = {}
     for day, files in groupby(due_files(platform, now), key=lambda due: due[0]):
-        accepted, rejected = _sent(platform, day)
+        usable, unusable = _sent(platform, day)
         for _, feed, market, cutoff in files:
-            if (feed, market) in accepted:
+            if (feed, market) in usable:
                 continue
-            what = "what it sent was rejected" if (feed, market) in rejected else "it sent none"
+            what = unusable.get((feed, market), "it sent none")
             text = f"no {feed} file of {market} by its cut-off, {cutoff}: {what}"
             name = f"cut_off {market}"
             found.setdefault(day, []).append(Finding(f"raw_{feed}", name, day.isoformat(), passed=False, text=text, fingerprint=ONCE))
     return found
 
 
-def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """(feed, market) of the files that are accepted or wait in the inbox, and of those that were rejected."""
+def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
+    """(feed, market) of the files that can be used or wait in the inbox, and, of others, what is wrong with them."""
     files = platform.ledger.files(day)
-    accepted = {(f.feed, f.market) for f in files if f.state == "accepted"}
+    usable = {(f.feed, f.market) for f in files if f.state == "accepted" and not f.is_useless}
     seen = Seen(files)
     for feed in FEEDS:
         waiting = [
             each for each in scan(platform.lake.path("inbox"), feed.name, day, 0, files=platform.lake.fs).files if not seen.has(each)
         ]
-        accepted.update((feed.name, each.identity.market) for each in waiting)
-    return accepted, {(f.feed, f.market) for f in files if f.state == "rejected"}
+        usable.update((feed.name, each.identity.market) for each in waiting)
+    rejected = {(f.feed, f.market): "what it sent was rejected" for f in files if f.state == "rejected"}
+    return usable, rejected | {(f.feed, f.market): "no row of what it sent can be used" for f in files if f.is_useless}

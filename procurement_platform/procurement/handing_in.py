@@ -58,9 +58,14 @@ def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None =
     found = [
         f
         for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("accepted", "rejected"))
-        if (name == f.file_name or (len(name) >= SHORT_ID and f.file_id.startswith(name))) and feed in (None, f.feed)
+        if _is_meant(f, name, feed)
     ]
     if not found:
+        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("withdrawn",)):
+            if _is_meant(f, name, feed):
+                raise ProcurementError(
+                    f"{f.file_name} ({f.feed}, {f.run_date}) is withdrawn already, by {f.withdrawn_by} ({f.withdrawn_why})"
+                )
         where = f"{run_date or 'any day'} in {platform.settings.home}"
         raise ProcurementError(
             f"{printable(name)} is no file in use on {where}: see `procurement files DATE`. What only waits is deleted there"
@@ -72,6 +77,10 @@ def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None =
     with DayLock.acquire(platform.database, DOMAIN, file.run_date, f"procurement: withdrawing {file.file_name}"):
         platform.ledger.withdraw(file, platform.settings.who, why.strip())
     return f"{file.file_name} ({file.feed}, {file.run_date})"
+
+
+def _is_meant(file: LedgerFile, name: str, feed: str | None) -> bool:
+    return (name == file.file_name or (len(name) >= SHORT_ID and file.file_id.startswith(name))) and feed in (None, file.feed)
 
 
 def _market(platform: Platform, market: str, run_date: dt.date) -> _Market:
@@ -143,9 +152,11 @@ def _replaced(handed: HandedIn, ledger: list[LedgerFile]) -> list[str]:
     in_use = next((f for f in ledger if f.state == "accepted"), None)
     if in_use is not None and in_use.file_id != handed.file_id:
         lines.append(f"It replaces the {in_use.file_name} in use: {_rows(in_use)}, {in_use.size_bytes:,} bytes, id {_short(in_use)}")
-    seen = {(f.file_name, f.sha256) for f in ledger}
+    seen = {(f.file_name, f.sha256): f.state for f in ledger}
     for name, sha256 in sorted(handed.lay_there.items()):
-        if (name, sha256) not in {*seen, (handed.identity.file_name, handed.sha256)}:
+        if name != handed.identity.file_name and seen.get((name, sha256), "accepted") != "accepted":
+            lines.append(f"It takes the place of {name} in the inbox, too, which is {seen[name, sha256]}")
+        elif (name, sha256) not in {*seen, (handed.identity.file_name, handed.sha256)}:
             lines.append(f"It replaces {name}, which no run had taken yet: SHA-256 {sha256[:16] or 'unknown, it may not be read'}")
     return lines
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from procurement_platform.inbox.identity import with_suffix_apart
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, newest_first, scan
 from procurement_platform.inbox.strays import strays_in_words
@@ -137,10 +138,12 @@ def _waiting(
     before = in_use.get((feed, file.identity.name))
     if not is_readable(file.path):
         note = "in the inbox, and cannot be read: give the platform read access"
+    elif active and file.identity.market not in active:  # without any the sample set is loaded first
+        meant = with_suffix_apart(file.identity.file_name, active)
+        remedy = f"name it {meant}" if meant else "correct the name, or load the market"
+        note = f"in the inbox; {file.identity.market} is no market that is active on {run_date}: {remedy}"
     elif (seconds := (dt.datetime.now(dt.UTC) - file.modified_at).total_seconds()) < platform.settings.settle_seconds:
         note = f"in the inbox, written to {max(seconds, 0):.1f} s ago; the next run takes it once it does not change any more"
-    elif active and file.identity.market not in active:  # without any the sample set is loaded first
-        note = f"in the inbox; {file.identity.market} is no market that is active on {run_date}: correct the name, or load the market"
     elif first is not file:
         note = f"in the inbox; the next run takes it only where the newer {name_of(first)}, the same file by name, cannot be used"
     elif before is not None:

@@ -131,7 +131,7 @@ def files_table(files: Sequence[LedgerFile]) -> pa.Table:
     """
     replaced = {(f.feed, f.name) for f in files if f.state == "accepted"}
     taken_out = {f.file_id for f in files if f.state == "withdrawn" and f.accepted and (f.feed, f.name) not in replaced}
-    useless = {f.file_id for f in files if f.state == "accepted" and f.rows and not (f.accepted or f.duplicates)}
+    useless = {f.file_id for f in files if f.is_useless}
     states = {**dict.fromkeys(taken_out, "taken_out"), **dict.fromkeys(useless, "useless")}
     return pa.table(
         {

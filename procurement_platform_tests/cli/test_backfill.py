@@ -55,13 +55,13 @@ def test_days_without_files_are_told_apart(procurement: Procurement, quick: Sett
     missing = len([e for e in procurement("exceptions", "2025-12-21", "--format", "json").json if e["rule"] == "MISSING_FILE"])
     assert missing > 2
     assert said[FIRST].split()[1] == "succeeded"
-    assert " no files " in said["2025-12-21"]
+    assert " no usable file " in said["2025-12-21"]
     assert f"no market sent a file, {missing} MISSING_FILE: procurement exceptions 2025-12-21" in said["2025-12-21"]
-    assert " no files " in said[LAST]
+    assert " no usable file " in said[LAST]
     assert f"of 1 files sent none is in use, {missing} MISSING_FILE" in said[LAST]
-    assert done.err.splitlines()[-4:-1] == [f"{FIRST} succeeded", "2025-12-21 no files", f"{LAST} no files"]
+    assert done.err.splitlines()[-4:-1] == [f"{FIRST} succeeded", "2025-12-21 no usable file", f"{LAST} no usable file"]
     assert "3 of 3 days succeeded in " in done.err.splitlines()[-1]
-    assert done.err.splitlines()[-1].endswith(" s, 2 of them without any file")
+    assert done.err.splitlines()[-1].endswith(" s, 2 of them without any file in use")
 
 
 def test_the_counts_are_those_of_the_day(procurement: Procurement, quick: Settings) -> None:

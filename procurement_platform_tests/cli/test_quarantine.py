@@ -91,7 +91,7 @@ def much(quick: Settings, procurement: Procurement) -> int:
 def test_the_table_has_the_first_rows_and_says_how_many_more(procurement: Procurement, much: int, terminal: Terminal) -> None:
     done = procurement("quarantine", DAY)
     assert len(done.out.splitlines()) == MOST + 2
-    assert done.err == f"… {much - MOST} more, --format csv has them all\n"
+    assert done.err == f"… {much - MOST} more, --market and --feed show fewer, --format csv has them all\n"
     assert len(procurement("quarantine", DAY, "--format", "json").json) == much
     first = next(line for line in done.out.splitlines() if "O-long" in line)
     assert first.endswith("many…")

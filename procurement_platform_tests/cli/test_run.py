@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from procurement_platform.cli.run import stale_in_words
 from procurement_platform.database.connect import Database
 from procurement_platform.database.locks import DayLock
+from procurement_platform.inbox.late import StaleDay
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.settings import Settings
 from procurement_platform_tests.cli.conftest import DAY, Procurement, RanDay
@@ -62,6 +64,20 @@ def test_a_day_without_files_can_be_run(procurement: Procurement, quick: Setting
     assert procurement("orders", DAY).code == 0  # it is published: markets that compute without a stock file may still need something
 
 
+DAYS = [dt.date(2025, 12, 13), dt.date(2025, 12, 14), dt.date(2025, 12, 18)]
+
+
+@pytest.mark.parametrize(
+    ("days", "mend"),
+    [
+        pytest.param(DAYS[:2], "procurement backfill 2025-12-13 2025-12-14", id="one after the other"),
+        pytest.param(DAYS, "each by procurement run, the earliest first: procurement run 2025-12-13", id="with days between"),
+    ],
+)
+def test_days_to_be_run_again_are_named_with_a_command_that_runs_no_other(days: list[dt.date], mend: str) -> None:
+    assert stale_in_words([StaleDay(day, "", "new: DE.csv") for day in days]).endswith(f" (new: DE.csv): {mend}")
+
+
 @pytest.mark.parametrize(("date", "why"), [("2024-12-31", "PROCUREMENT_START_DATE"), ("2999-01-01", "in the future")])
 def test_a_date_that_has_no_partition_is_one_line(procurement: Procurement, home: Settings, date: str, why: str) -> None:
     assert why in procurement("run", date).error
@@ -92,6 +108,7 @@ def test_an_interrupted_run_is_exit_code_130_and_recorded(
         out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert "Traceback" not in err
+    assert err.splitlines()[-1] == "interrupted"
     (crash,) = procurement("exceptions", DAY, "--format", "json").json
     assert crash["rule"] == "PIPELINE_CRASH"
     assert "the run was interrupted" in crash["message"]

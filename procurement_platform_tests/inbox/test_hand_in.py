@@ -137,6 +137,14 @@ def test_nothing_is_put_where_a_link_leads(lake: Lake, source: Path, tmp_path: P
     assert [path.name for path in elsewhere.iterdir()] == ["DE.avro"]
 
 
+def test_a_folder_in_the_files_place_is_told_and_left(lake: Lake, source: Path) -> None:
+    lake.make_folder(f"inbox/stock/{DAY}/DE.csv")
+    with pytest.raises(NotPermitted, match=rf"inbox/stock/{DAY}/DE\.csv is no file: remove it, then put the file in again"):
+        hand_in(lake, source, "stock", "DE", DAY)
+    assert lake.folders(f"inbox/stock/{DAY}") == ["DE.csv"]
+    assert lake.files(f"inbox/stock/{DAY}") == []
+
+
 KILLED = """
 import datetime as dt, sys
 from pathlib import Path

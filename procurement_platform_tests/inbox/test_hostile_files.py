@@ -62,27 +62,35 @@ def test_a_required_column_is_missing(desk: Desk, form: str) -> None:
 @pytest.mark.parametrize("form", WRITERS)
 def test_every_row_is_another_markets(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR") for number in range(30)]), form)
-    assert "no row for DE: all 30 rows name another market" in reason
+    assert "no row for DE: all 30 rows name another market, such as 'FR'" in reason
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_broken_row_does_not_hide_that_every_row_is_another_markets(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR") for number in range(30)]) + b"{broken\n", form)
-    assert "no row for DE: all 30 rows name another market; send it under its own market's name (1 more name none that can be" in reason
+    assert (
+        "no row for DE: all 30 rows name another market, such as 'FR'; send it under its own market's name (1 more name none that can be"
+        in reason
+    )
     assert "read: row 31 " in reason
 
 
 @pytest.mark.parametrize("form", WRITERS)
 def test_rows_without_a_market_do_not_hide_it_either(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR" if number else " ") for number in range(30)]), form)
-    assert reason.endswith("all 29 rows name another market; send it under its own market's name (1 more name none that can be read)")
+    assert reason.endswith(
+        "all 29 rows name another market, such as 'FR'; send it under its own market's name (1 more name none that can be read)"
+    )
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_markets_that_are_not_utf8_are_told_before_other_broken_rows(desk: Desk, form: str) -> None:
     latin_1 = WRITERS[form]([order(1, market="FR"), order(2, market="D#")]).replace(b"D#", b"D\xcb").splitlines(keepends=True)
     reason = rejected(desk, b"".join([*latin_1[:-1], b"{broken\n", latin_1[-1]]), form)
-    assert "all 1 rows name another market; send it under its own market's name (2 more name none that can be read: row 3 is not" in reason
+    assert (
+        "all 1 rows name another market, such as 'FR'; send it under its own market's name (2 more name none that can be read: row 3 is not"
+        in reason
+    )
     assert " has the byte 0xcb; export the file as UTF-8)" in reason
 
 

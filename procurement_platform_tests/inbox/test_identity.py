@@ -18,6 +18,7 @@ from procurement_platform.inbox.identity import (
     parse_name,
     printable,
     safe_name,
+    with_suffix_apart,
 )
 
 FEEDS = ("orders", "stock")
@@ -89,6 +90,21 @@ def test_extensions_are_no_part_of_the_identity() -> None:
 )
 def test_says_what_is_wrong_with_a_path(path: str, told: str) -> None:
     assert told in reason(path)
+
+
+@pytest.mark.parametrize(
+    ("file_name", "meant"),
+    [
+        ("NL_2.csv", "NL__2.csv"),
+        ("NL-late.csv.gz", "NL__late.csv.gz"),
+        ("NL_B_x.csv", "NL_B__x.csv"),  # the longest market that begins it
+        ("NL___2.csv", "NL__2.csv"),
+        ("NLX.csv", None),
+        ("XX_2.csv", None),
+    ],
+)
+def test_a_name_that_lacks_an_underscore_is_guessed_at(file_name: str, meant: str | None) -> None:
+    assert with_suffix_apart(file_name, {"NL": "Europe/Amsterdam", "NL_B": "Europe/Amsterdam"}) == meant
 
 
 def test_a_date_in_foreign_digits_is_no_date() -> None:

@@ -51,7 +51,7 @@ def test_a_file_leaves_lines_quarantine_and_its_bytes(desk: Desk, form: str) -> 
     ]
     unknown, other = desk.quarantine(outcome)
     assert (unknown["row_number"], unknown["rule"], unknown["sku"], unknown["quantity"]) == (2, "UNKNOWN_PRODUCT", "NONE", Decimal("2.500"))
-    assert unknown["reasons"].startswith("NONE is not an active product on 2025-12-20: ")
+    assert unknown["reasons"].startswith("NONE is not an active product on 2025-12-20: correct the sku, or load the product and run")
     assert (other["row_number"], other["rule"], other["file"], other["feed"], other["market"]) == (
         3,
         "INVALID_ROW",
@@ -59,7 +59,10 @@ def test_a_file_leaves_lines_quarantine_and_its_bytes(desk: Desk, form: str) -> 
         "orders",
         "DE",
     )
-    assert other["reasons"] == "market is FR, and the file is for DE: send each market's rows in a file of its own"
+    assert other["reasons"] == (
+        "market is FR, and the file is for DE: write it so, remove the row if it holds a total, or send the other market's rows "
+        "in a file of its own"
+    )
     assert '"order_id":"O-3"' in other["row"]
 
 
@@ -131,7 +134,7 @@ def test_a_code_that_is_padded_is_another(desk: Desk, form: str) -> None:
     outcome = desk.decode(WRITERS[form](rows), form)
     assert [line["row_number"] for line in desk.lines(outcome)] == [1]
     unknown, market, currency, control = (row["reasons"] for row in desk.quarantine(outcome))
-    assert unknown.startswith("'SKU-3 ' is not an active product")
+    assert unknown.startswith("'SKU-3 ' is not an active product on 2025-12-20 (SKU-3 is): correct the sku, or load the product and run")
     assert market.startswith("market is 'DE ', and the file is for DE")
     assert currency.startswith("currency 'EUR ' is not of the form [A-Z]{3}")
     assert control.startswith("order_id O-5\N{REPLACEMENT CHARACTER} holds control characters")
@@ -154,6 +157,15 @@ def test_two_columns_that_could_be_one_reject_the_file(desk: Desk) -> None:
 def test_products_count_on_their_days_only(desk: Desk) -> None:
     outcome = desk.decode(csv_bytes([order(1, sku="SKU-OLD"), order(2, sku="SKU-NEW"), order(3)]), "csv")
     assert set(desk.reasons(outcome)) == {1, 2}
+
+
+def test_a_product_whose_code_was_changed_on_the_way_is_guessed_at_and_not_taken(desk: Desk) -> None:
+    rows = [order(n, sku=sku) for n, sku in enumerate(["sku-1", "000SKU-2", "\u00a0SKU-3 ", "SKU-9", "SKU 1"])]
+    outcome = desk.decode(csv_bytes(rows), "csv")
+    assert outcome.accepted == 0
+    said = [row["reasons"].partition(": ")[0] for row in desk.quarantine(outcome)]
+    on = "is not an active product on 2025-12-20"
+    assert said == [f"sku-1 {on} (SKU-1 is)", f"000SKU-2 {on} (SKU-2 is)", f"'\u00a0SKU-3 ' {on} (SKU-3 is)", f"SKU-9 {on}", f"SKU 1 {on}"]
 
 
 def test_stock_goes_the_same_way(desk: Desk) -> None:

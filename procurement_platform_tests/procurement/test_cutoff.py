@@ -53,6 +53,14 @@ def test_a_rejected_file_is_missing_and_the_text_says_why(shop: Shop) -> None:
     assert finding.text.endswith("what it sent was rejected")
 
 
+def test_a_file_of_which_no_row_can_be_used_is_missing(shop: Shop) -> None:
+    shop.put("orders", "JP", [order("1", "NONE", 1)])
+    shop.put("stock", "JP", [count("A", 1)])
+    shop.run()
+    (finding,) = at_cutoff(shop.platform, JP)[DAY]
+    assert finding.text.endswith("no row of what it sent can be used")
+
+
 def test_a_corrected_file_that_waits_is_there_although_it_was_rejected_before(shop: Shop) -> None:
     shop.put_bytes("orders", "JP.avro", b"")
     shop.put("stock", "JP", [count("A", 1)])

@@ -424,10 +424,22 @@ def test_a_stock_file_of_which_no_row_can_be_used_does_not_say_that_all_is_sold_
     shop.run()
     assert {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "AB"} == {"A": "unknown", "B": "unknown"}
     rules = {rule for rule, market, *_ in shop.exceptions() if market == "DE"}
-    assert rules == {"UNKNOWN_PRODUCT", "STOCK_UNKNOWN"}
+    assert rules == {"UNKNOWN_PRODUCT", "STOCK_UNKNOWN", "MISSING_FILE"}
     shop.put("stock", "DE", [count("A   ", 50), count("B", 50)])
     shop.run()
     assert {sku: shop.demand()["DE", sku]["stock_basis"] for sku in "AB"} == {"A": "zero", "B": "counted"}
+
+
+def test_an_orders_file_of_which_no_row_can_be_used_is_missing(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "A", "1,5"), order("2", "B", 0)], form="csv")
+    shop.all_counted()
+    shop.run()
+    told = {r["rule"]: str(r["message"]) for r in service.exceptions(shop.platform, DAY) if r["market"] == "DE"}
+    assert told.keys() == {"INVALID_ROW", "MISSING_FILE"}
+    assert told["MISSING_FILE"].startswith("No orders file of DE for 2025-12-20 can be used: no row of what it sent can be (")
+    shop.put("orders", "DE", [order("1", "A", "1.5"), order("2", "B", 0)], form="csv")
+    shop.run()
+    assert {rule for rule, market, *_ in shop.exceptions() if market == "DE"} == {"INVALID_ROW"}
 
 
 def test_an_order_number_that_one_of_two_systems_pads_is_the_same(shop: Shop) -> None:

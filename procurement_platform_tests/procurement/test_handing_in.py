@@ -252,6 +252,24 @@ def test_a_file_is_withdrawn_by_its_id_or_the_beginning_of_it(desk: Shop) -> Non
     assert withdraw(desk.platform, ids["stock"], "why") == "DE.avro (stock, 2025-12-20)"
 
 
+def test_a_file_that_is_withdrawn_already_says_by_whom(desk: Shop, folder: Path) -> None:
+    put(desk, file(folder))
+    desk.run()
+    withdraw(desk.platform, "DE.csv", "wrong month")
+    with pytest.raises(ProcurementError, match=r"^DE\.csv \(orders, 2025-12-20\) is withdrawn already, by Ann \(wrong month\)$"):
+        withdraw(desk.platform, "DE.csv", "wrong year")
+
+
+def test_a_rejected_rival_that_it_takes_out_of_the_inbox_is_told(desk: Shop, folder: Path) -> None:
+    (folder / "empty.jsonl").touch()
+    put(desk, folder / "empty.jsonl")
+    desk.run()
+    assert put(desk, file(folder)) == [
+        f"{PATH}: put in. It counts from the next run on: {RUN}",
+        "It takes the place of DE.jsonl in the inbox, too, which is rejected",
+    ]
+
+
 def test_several_files_of_a_name_are_told_apart_by_feed_date_or_id(desk: Shop) -> None:
     desk.put("orders", "DE", [order("1", "B", 7)])
     desk.put("stock", "DE", [count("B", 7)])

@@ -60,6 +60,14 @@ def test_a_file_that_waits_of_no_active_market_is_not_said_to_be_taken(shop: Sho
     assert lines(shop)["orders", "XX.csv", "rejected"].note.startswith("XX is no market that is active on 2025-12-20: ")
 
 
+def test_a_suffix_that_lacks_an_underscore_is_told_with_the_right_name(shop: Shop) -> None:
+    shop.put_bytes("orders", "DE_2.csv", b"")
+    told = "DE_2 is no market that is active on 2025-12-20: name it DE__2.csv"
+    assert lines(shop)["orders", "DE_2.csv", "waiting"].note == f"in the inbox; {told}"
+    shop.run()
+    assert lines(shop)["orders", "DE_2.csv", "rejected"].note.startswith(f"{told}, or have the market added to the reference")
+
+
 def test_what_cannot_be_taken_is_shown_with_its_reason(shop: Shop) -> None:
     shop.put_bytes("orders", "notes.txt", b"hello")
     assert lines(shop)["orders", "notes.txt", "waiting"].note.startswith("in the inbox, and not taken: 'notes.txt' ends in no known format")

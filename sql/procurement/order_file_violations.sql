@@ -1,10 +1,11 @@
--- Files of the orders feed. MISSING_FILE: per market that is active and sends orders, and of which no file is accepted. INVALID_FILE: per rejected file.
+-- Files of the orders feed. MISSING_FILE: per market that is active and sends orders, and of which no file is accepted or no row can be used. INVALID_FILE: per rejected file.
 WITH sent AS (
   SELECT
     market,
-    CAST(SUM(CASE WHEN state IN ('accepted', 'useless') THEN 1 ELSE 0 END) AS bigint) AS accepted,
+    CAST(SUM(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END) AS bigint) AS accepted,
     CAST(SUM(CASE WHEN state = 'rejected' THEN 1 ELSE 0 END) AS bigint) AS rejected,
-    CAST(SUM(CASE WHEN state IN ('withdrawn', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS withdrawn
+    CAST(SUM(CASE WHEN state IN ('withdrawn', 'taken_out') THEN 1 ELSE 0 END) AS bigint) AS withdrawn,
+    CAST(SUM(CASE WHEN state = 'useless' THEN 1 ELSE 0 END) AS bigint) AS useless
   FROM files
   WHERE feed = 'orders'
   GROUP BY market
@@ -17,6 +18,7 @@ found AS (
     CAST(NULL AS varchar) AS file,
     CAST(1 AS bigint) AS rows,
     'No orders file of ' || m.market || ' for ' || CAST(CAST(:run_date AS date) AS varchar) || CASE
+      WHEN COALESCE(s.useless, 0) > 0 THEN ' can be used: no row of what it sent can be (the report and procurement quarantine say why).'
       WHEN COALESCE(s.rejected, 0) > 0 THEN ' can be used: '
         || CASE
           WHEN s.withdrawn > 0 THEN 'of what it sent, some was withdrawn, the rest rejected (INVALID_FILE says why).'

@@ -54,8 +54,9 @@ SELECT
     WHEN 'CONFLICTING_ORDER' THEN
       ': in quarantine, its SKU was sent with other content too, so its stock is not known. ' || market || ' is to send each SKU once per warehouse.' || why || example
     WHEN 'UNKNOWN_PRODUCT' THEN
-      ': in quarantine, ' || COALESCE(sku, 'the SKU') || ' is no active product. Correct the SKU, or load the product and run with --refresh-reference.'
+      ': in quarantine. Why: ' || example
     ELSE ': in quarantine, the stock is not known. Correct and send the file again.' || why || example
+      || CASE WHEN rows > 1 THEN '. All of them: procurement quarantine ' || CAST(CAST(:run_date AS date) AS varchar) || ' --market ' || market ELSE '' END
   END AS message
 FROM told
 ORDER BY rule, market, sku, file

@@ -4,6 +4,8 @@ SHELL := bash
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+DAY := procurement_platform_tests/procurement/test_cluster_day.py
+SAME := test_the_same_inbox_gives_the_same_day
 
 .PHONY: help
 help: ## List the targets
@@ -39,9 +41,9 @@ test-cluster: servers ## Run the tests of the real servers, which they start (AR
 	@$(BIN)/python -m pytest -m cluster $(ARGS)
 
 .PHONY: test-servers
-test-servers: ## Of these tests those of the servers themselves and of a whole day on them
+test-servers: ## Of these tests those of the servers themselves and of a typical and a hostile day on them
 	@scripts/setup.sh cluster
-	@$(BIN)/python -m pytest -m cluster procurement_platform_tests/stack procurement_platform_tests/procurement/test_cluster_day.py $(ARGS)
+	@$(BIN)/python -m pytest -m cluster procurement_platform_tests/stack $(DAY) --deselect '$(DAY)::$(SAME)[none]' --deselect '$(DAY)::$(SAME)[empty]' $(ARGS)
 
 .PHONY: lint
 lint: dev ## Check style, formatting and types

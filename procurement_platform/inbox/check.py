@@ -238,13 +238,14 @@ class Checker:
 
     def _meant(self, skus: pl.Series) -> pl.Series:
         """The products whose codes a spreadsheet or an export has made into these: no zeros in front, blanks around, another case."""
-        return pl.Series([self._by_bare.get(bare) for bare in _bare(skus)], dtype=pl.String)
+        bare = _bare(skus)
+        meant = dict(self._by_bare.filter(pl.col("bare").is_in(bare.unique().implode())).iter_rows())
+        return pl.Series([meant.get(each) for each in bare], dtype=pl.String)
 
     @cached_property
-    def _by_bare(self) -> dict[str, str]:
+    def _by_bare(self) -> pl.DataFrame:
         products = self._products.explode()
-        known = pl.DataFrame({"bare": _bare(products), "sku": products}).unique("bare", keep="none")  # of several none is guessed at
-        return dict(known.iter_rows())
+        return pl.DataFrame({"bare": _bare(products), "sku": products}).unique("bare", keep="none")  # of several none is guessed at
 
     def _bounds(self, each: Reading) -> Iterator[tuple[pl.Expr, str]]:
         """The bounds of a number or an instant: where they are passed, and in which words."""

@@ -1,6 +1,6 @@
 """A small retailer with its reference loaded and nothing in its inbox; and one on the real servers, for tests that break them.
 
-- `shop`: the small one; `near_shop` is the same, for a test that asks for it on both profiles, and `far_shop` the one on the cluster.
+- `shop`: the small one; `near_shop` is the same, `far_shop` the one on the cluster, and `either_shop` one after the other.
 - `far`: that on the cluster, its day published in one of two states, every server running; one for all tests of a session.
 """
 
@@ -31,6 +31,12 @@ def near_shop(home: Settings) -> Iterator[Shop]:
 @pytest.fixture
 def far_shop(cluster_home: Settings) -> Iterator[Shop]:
     yield from _shop(cluster_home)
+
+
+@pytest.fixture(params=["embedded", pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.timeout(600)])])
+def either_shop(request: pytest.FixtureRequest) -> Shop:
+    found: Shop = request.getfixturevalue("near_shop" if request.param == "embedded" else "far_shop")
+    return found
 
 
 def _shop(settings: Settings) -> Iterator[Shop]:

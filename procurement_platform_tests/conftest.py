@@ -130,7 +130,7 @@ def _what_platforms_share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setattr(platform, "load_query", lambda name, cache: load_query(name, cache=compiled))
         yield
     for pool in pools.values():
-        super(LastingPool, pool).close()
+        DecoderPool.close(pool)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from procurement_platform.cli.options import OptionalDate, RefreshOption
+from procurement_platform.texts import first_few
 
 if TYPE_CHECKING:
     from procurement_platform.inbox.late import StaleDay
@@ -93,9 +94,8 @@ def stale_in_words(stale: "Sequence[StaleDay]") -> str:
     first, last = stale[0].run_date, stale[-1].run_date
     whole = (last - first).days + 1 == len(stale)  # a day between that was never run need not be run now
     mend = f"procurement backfill {first} {last}" if whole else f"each by procurement run, the earliest first: procurement run {first}"
-    told = "; ".join(f"{day.run_date} ({day.why})" for day in stale[:NAMED])
-    more = f" and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
-    return f"To be run again, because what they are made of changed: {told}{more}: {mend}"
+    told = first_few([f"{day.run_date} ({day.why})" for day in stale], NAMED, "; ")
+    return f"To be run again, because what they are made of changed: {told}: {mend}"
 
 
 def _has_files(platform: "Platform", run_date: dt.date) -> bool:

@@ -60,7 +60,7 @@ def hand_in(lake: Lake, source: Path, feed: str, market: str, run_date: dt.date,
     beside = f"{folder}/.{identity.file_name}.{uuid4().hex[:8]}.part"  # ignored by the scan, for its dot and its ending
     if lake.local and (link := link_in_place_of(lake.path(folder))):
         raise NotPermitted(f"{link[0]} {link[1]}: make it a folder, then put the file in again")
-    if lake.exists(target) and identity.file_name not in lake.files(folder):
+    if identity.file_name in lake.folders(folder):
         raise NotPermitted(f"{target} is no file: remove it, then put the file in again")
     lake.make_folder(folder)
     lay_there = {each: _sha256(lake, f"{folder}/{each}") for each in lake.files(folder) if _same_identity(identity, each)}

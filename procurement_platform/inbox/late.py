@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from procurement_platform.inbox.identity import parse_date
-from procurement_platform.inbox.ledger import Ledger, LedgerFile
+from procurement_platform.inbox.ledger import IN_USE, Ledger, LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
 from procurement_platform.inbox.waiting import Seen, name_of
 from procurement_platform.lake.days import PublishedDay
@@ -20,7 +20,6 @@ from procurement_platform.lake.files import Lake
 from procurement_platform.texts import first_few
 
 NAMED = 3
-IN_USE = ("accepted", "rejected")
 
 
 @dataclass(frozen=True)

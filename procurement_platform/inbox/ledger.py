@@ -11,6 +11,8 @@ from psycopg.rows import class_row
 from procurement_platform.database.connect import Database
 from procurement_platform.errors import ProcurementError
 
+IN_USE = ("accepted", "rejected")  # states of the files that a day is made of
+
 
 @dataclass(frozen=True)
 class LedgerFile:

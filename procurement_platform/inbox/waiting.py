@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.ledger import IN_USE, LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _version(file: FoundFile | UnfitFile, versions: Sequence[LedgerFile], digest
 
 
 def _stands(version: LedgerFile) -> bool:
-    return version.state in ("accepted", "rejected")
+    return version.state in IN_USE
 
 
 def _looks_like(file: FoundFile | UnfitFile, version: LedgerFile) -> bool:

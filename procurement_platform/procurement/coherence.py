@@ -12,6 +12,7 @@ from typing import Self
 
 from procurement_platform.dayrun import DayRun
 from procurement_platform.errors import ProcurementError
+from procurement_platform.inbox.ledger import IN_USE
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.runs import TableRun
 from procurement_platform.lake.tables import Table
@@ -26,8 +27,6 @@ from procurement_platform.procurement.tables import (
     SUPPLIER_ORDERS,
     TABLES,
 )
-
-IN_USE = ("accepted", "rejected")  # states of the ledger's files that a day is made of
 
 
 @dataclass(frozen=True)

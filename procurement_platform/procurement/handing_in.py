@@ -12,7 +12,7 @@ from procurement_platform.errors import ConfigurationError, ProcurementError
 from procurement_platform.inbox.hand_in import HandedIn
 from procurement_platform.inbox.hand_in import hand_in as put_into_inbox
 from procurement_platform.inbox.identity import printable
-from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.ledger import IN_USE, LedgerFile
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.reference.sample import ensure_sample
@@ -55,17 +55,16 @@ def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None =
     """
     if not why.strip():
         raise ProcurementError("say why the file is withdrawn: --why 'text'")
-    found = [
+    meant = [
         f
-        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("accepted", "rejected"))
-        if _is_meant(f, name, feed)
+        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=(*IN_USE, "withdrawn"))
+        if (name == f.file_name or (len(name) >= SHORT_ID and f.file_id.startswith(name))) and feed in (None, f.feed)
     ]
+    found = [f for f in meant if f.state in IN_USE]
+    if meant and not found:
+        f = meant[0]
+        raise ProcurementError(f"{f.file_name} ({f.feed}, {f.run_date}) is withdrawn already, by {f.withdrawn_by} ({f.withdrawn_why})")
     if not found:
-        for f in platform.ledger.files(run_date or dt.date.min, run_date or dt.date.max, states=("withdrawn",)):
-            if _is_meant(f, name, feed):
-                raise ProcurementError(
-                    f"{f.file_name} ({f.feed}, {f.run_date}) is withdrawn already, by {f.withdrawn_by} ({f.withdrawn_why})"
-                )
         where = f"{run_date or 'any day'} in {platform.settings.home}"
         raise ProcurementError(
             f"{printable(name)} is no file in use on {where}: see `procurement files DATE`. What only waits is deleted there"
@@ -77,10 +76,6 @@ def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None =
     with DayLock.acquire(platform.database, DOMAIN, file.run_date, f"procurement: withdrawing {file.file_name}"):
         platform.ledger.withdraw(file, platform.settings.who, why.strip())
     return f"{file.file_name} ({file.feed}, {file.run_date})"
-
-
-def _is_meant(file: LedgerFile, name: str, feed: str | None) -> bool:
-    return (name == file.file_name or (len(name) >= SHORT_ID and file.file_id.startswith(name))) and feed in (None, file.feed)
 
 
 def _market(platform: Platform, market: str, run_date: dt.date) -> _Market:

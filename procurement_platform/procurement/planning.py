@@ -8,10 +8,10 @@ import pyarrow as pa
 from procurement_platform.dayrun import DayRun
 from procurement_platform.engines.base import Relation
 from procurement_platform.errors import ProcurementError, PromiseBroken
-from procurement_platform.inbox.ledger import LedgerFile
+from procurement_platform.inbox.ledger import IN_USE, LedgerFile
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.lake.tables import ARROW_TYPES, Table
-from procurement_platform.procurement.coherence import IN_USE, DayState
+from procurement_platform.procurement.coherence import DayState
 from procurement_platform.procurement.derive import Check, Outcome, commit, current, find, keep, relation, rows_relation, stage
 from procurement_platform.procurement.reference import pins
 from procurement_platform.procurement.tables import (
@@ -130,16 +130,19 @@ def files_table(files: Sequence[LedgerFile]) -> pa.Table:
     row can be used is `useless`.
     """
     replaced = {(f.feed, f.name) for f in files if f.state == "accepted"}
-    taken_out = {f.file_id for f in files if f.state == "withdrawn" and f.accepted and (f.feed, f.name) not in replaced}
-    useless = {f.file_id for f in files if f.is_useless}
-    states = {**dict.fromkeys(taken_out, "taken_out"), **dict.fromkeys(useless, "useless")}
+
+    def state(file: LedgerFile) -> str:
+        if file.state == "withdrawn" and file.accepted and (file.feed, file.name) not in replaced:
+            return "taken_out"
+        return "useless" if file.is_useless else file.state
+
     return pa.table(
         {
             "feed": [f.feed for f in files],
             "file_id": [f.file_id for f in files],
             "file": [f.file_name for f in files],
             "market": [f.market for f in files],
-            "state": [states.get(f.file_id, f.state) for f in files],
+            "state": [state(f) for f in files],
             "reason": [f.reason for f in files],
         },
         schema=FILES_SCHEMA,

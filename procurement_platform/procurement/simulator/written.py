@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from procurement_platform.inbox.ledger import Ledger
+from procurement_platform.inbox.ledger import IN_USE, Ledger
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, scan
 from procurement_platform.inbox.waiting import name_of
 from procurement_platform.lake.files import Lake
@@ -31,7 +31,7 @@ def note(lake: Lake, path: str, sha256: str) -> None:
 def sent_by_markets(lake: Lake, ledger: Ledger, days: Sequence[dt.date]) -> list[str]:
     """The days' files that the simulator did not write: in the inbox, or accepted or rejected by a run, by path relative to the inbox."""
     recorded = defaultdict(list)
-    for known in ledger.files(min(days), max(days), states=("accepted", "rejected")):
+    for known in ledger.files(min(days), max(days), states=IN_USE):
         recorded[known.run_date].append(known)
     found = set()
     for day in days:

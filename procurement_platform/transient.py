@@ -26,13 +26,15 @@ _PASSES = re.compile(
 # first to meet is told in the words of a DataNode that has just died ("1 node(s) are excluded"): it is tried until the patience ends.
 _STAYS = re.compile(
     r"There are [1-9]\d* datanode\(s\) running and (no|0) node\(s\) are excluded|failed to lookup address"
-    r"|PSQLException: ERROR: (?!terminating|deadlock detected|could not serialize)",
+    r"|PSQLException: ERROR: (?!terminating|deadlock detected|could not serialize)"
+    # and of who connects: a wrong password, no such database or role, no entry for the address
+    r"|PSQLException: FATAL: (?!terminating|the database system is|sorry, too many clients|remaining connection slots)",
     re.IGNORECASE,
 )
 
 # https://github.com/trinodb/trino/blob/476/core/trino-spi/src/main/java/io/trino/spi/StandardErrorCode.java
 _TRINO_PASSES = {
-    "SERVER_STARTING_UP", "SERVER_SHUTTING_DOWN", "NO_NODES_AVAILABLE", "ABANDONED_TASK", "TOO_MANY_REQUESTS_FAILED",
+    "SERVER_STARTING_UP", "SERVER_SHUTTING_DOWN", "QUERY_QUEUE_FULL", "NO_NODES_AVAILABLE", "ABANDONED_TASK", "TOO_MANY_REQUESTS_FAILED",
     "REMOTE_TASK_ERROR", "REMOTE_TASK_MISMATCH", "REMOTE_TASK_FAILED", "REMOTE_HOST_GONE",
     "PAGE_TRANSPORT_ERROR", "PAGE_TRANSPORT_TIMEOUT", "HIVE_METASTORE_TIMEOUT",
 }  # fmt: skip

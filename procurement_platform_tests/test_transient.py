@@ -24,6 +24,8 @@ PASS = [
     "org.postgresql.util.PSQLException: ERROR: deadlock detected",
     "org.postgresql.util.PSQLException: ERROR: could not serialize access due to concurrent update",
     "org.postgresql.util.PSQLException: FATAL: terminating connection due to administrator command",
+    "org.postgresql.util.PSQLException: FATAL: the database system is starting up",
+    "org.postgresql.util.PSQLException: FATAL: sorry, too many clients already",
     "Unable to open a test connection to the given database. JDBC url = jdbc:postgresql://n/metastore, username = hive.",
 ]
 STAY = [
@@ -32,6 +34,10 @@ STAY = [
     "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException: The DiskSpace quota of /a is exceeded",
     "org.apache.hadoop.security.AccessControlException: Permission denied: user=clerk",
     "org.postgresql.util.PSQLException: ERROR: value too long for type character varying(128)",
+    'org.postgresql.util.PSQLException: FATAL: password authentication failed for user "hive"',
+    'org.postgresql.util.PSQLException: FATAL: database "metastore" does not exist',
+    'org.postgresql.util.PSQLException: FATAL: role "hive" is not permitted to log in',
+    'org.postgresql.util.PSQLException: FATAL: no pg_hba.conf entry for host "10.0.0.2", user "hive", database "metastore"',
     "java.lang.IllegalArgumentException: Can not create a Path from an empty string",
 ]
 

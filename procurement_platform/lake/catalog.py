@@ -138,6 +138,16 @@ class TableCatalog:
             found.setdefault(self._lake.relative(path).rpartition("/")[0], []).append(path)
         return found
 
+    def tagged(self, table: Table, run_date: dt.date) -> set[str]:
+        """The folders, relative to the lake's root, of the files of a run date that a branch or tag names beside the table's state."""
+        from pyiceberg.expressions import EqualTo
+
+        iceberg = self.load(table)
+        current, condition = iceberg.metadata.current_snapshot_id, EqualTo(term="run_date", value=run_date.isoformat())
+        named = {ref.snapshot_id for ref in iceberg.metadata.refs.values()} - {current}
+        scans = (iceberg.scan(row_filter=condition, snapshot_id=snapshot) for snapshot in sorted(named))
+        return {self._lake.relative(task.file.file_path).rpartition("/")[0] for scan in scans for task in scan.plan_files()}
+
     def replace(
         self,
         table: Table,
@@ -225,9 +235,7 @@ class TableCatalog:
 
         try:
             iceberg = self.load(table)
-            snapshots = sorted(iceberg.snapshots(), key=lambda s: s.sequence_number or 0)
-            old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
-            if old:
+            if old := old_snapshots(iceberg, KEEP_SNAPSHOTS):
                 ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
         except LockLost:
             raise
@@ -271,6 +279,13 @@ def _bring_up(table: Table, there: "IcebergTable") -> None:
         with there.update_schema() as update:
             for field in wider:
                 update.update_column(field.name, field.field_type)
+
+
+def old_snapshots(iceberg: "IcebergTable", keep: int) -> list[int]:
+    """All but the newest `keep` snapshots, at least one, and but what a branch or tag names: one of these would be refused, with all."""
+    named = {ref.snapshot_id for ref in iceberg.metadata.refs.values()}
+    snapshots = sorted(iceberg.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
+    return [each.snapshot_id for each in snapshots[: -max(1, keep)] if each.snapshot_id not in named]
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 import errno
 import http.client
 import os
+import re
 import socket
 
 from procurement_platform.transient import words_pass, words_stay
@@ -17,9 +18,21 @@ _KINDS: dict[str, tuple[type[OSError], int]] = {
     "PathIsNotEmptyDirectoryException": (OSError, errno.ENOTEMPTY),
 }
 
+_PATH = re.compile(r"(?<!\w)/\S*")
+
 
 class HdfsError(OSError):
-    """HDFS refused, in the words of the Java class that did."""
+    """HDFS refused, in the words of the Java class that did. `path` is what it was asked about."""
+
+    def __init__(self, words: str, path: str = "") -> None:
+        super().__init__(words)
+        self._path = path
+
+    @property
+    def without_paths(self) -> str:
+        """Its words without the paths among them: markets name files, and `DE__timeout.avro` says nothing of HDFS."""
+        words = str(self)
+        return _PATH.sub("", words.replace(self._path, "") if self._path else words)
 
 
 class Replaced(OSError):
@@ -37,7 +50,7 @@ def as_python(java: str, message: str, path: str) -> OSError:
         kind, number = _KINDS[name]
         plain = os.strerror(number) if kind is FileNotFoundError else words or os.strerror(number)
         return kind(number, plain, path)
-    return HdfsError(f"{path}: {name}: {words}")
+    return HdfsError(f"{path}: {name}: {words}", path)
 
 
 def may_pass(problem: BaseException) -> bool:
@@ -49,6 +62,6 @@ def may_pass(problem: BaseException) -> bool:
     if isinstance(problem, socket.gaierror):
         return problem.errno == socket.EAI_AGAIN
     if isinstance(problem, HdfsError):
-        return words_pass(str(problem))
+        return words_pass(problem.without_paths)
     # What hdfs-native says of its sockets has no number; what the local disk says has one.
     return type(problem) is OSError and problem.errno is None and not words_stay(str(problem))

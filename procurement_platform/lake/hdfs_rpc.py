@@ -115,7 +115,7 @@ def _python_error(path: str, problem: BaseException) -> BaseException:
         found = _RPC_ERROR.match(str(problem))
         if found:
             return as_python(found[1], found[2].replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'"), path)
-        return HdfsError(f"{path}: {problem}")
+        return HdfsError(f"{path}: {problem}", path)
     return problem
 
 

@@ -1,10 +1,13 @@
 """How long a run's files stay: a number of days, and at least some runs of each day, whatever Iceberg's snapshots say."""
 
 import datetime as dt
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from procurement_platform.database.connect import Database
+from procurement_platform.lake.catalog import TableCatalog
 from procurement_platform.lake.files import Lake
+from procurement_platform.lake.tables import Table
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,47 @@ class OldRun:
     folders: tuple[str, ...]
 
 
+Held = Callable[[OldRun], bool]
+
+
+def by_nobody(_: OldRun) -> bool:
+    """Who holds old runs where there are no branches and tags."""
+    return False
+
+
+def by_tags(catalog: TableCatalog, tables: Iterable[Table]) -> Held:
+    """Whether a branch or tag that somebody gave one of the tables names files of a run."""
+    known = {table.name: table for table in tables}
+
+    def held(run: OldRun) -> bool:
+        table = known.get(run.table)
+        return table is not None and not catalog.tagged(table, run.run_date).isdisjoint(run.folders)
+
+    return held
+
+
 def remove_old_runs(
-    database: Database, lake: Lake, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0)
+    database: Database,
+    lake: Lake,
+    run_date: dt.date,
+    *,
+    days: int,
+    runs: int,
+    quiet: dt.timedelta = dt.timedelta(0),
+    held: Held = by_nobody,
 ) -> list[str]:
     """Removes the files of a date's old runs: those staged more than `days` days ago, but never one of the newest `runs` of its table.
 
     Nor one that was the date's state within `quiet`: who planned before that reads its files.
 
     What a table's current state or a published day names is never removed, nor anything of the run
-    that published it: stable links lead there. Neither is a run that began since the date's last known commit and was never recorded as
+    that published it: stable links lead there. Nor what is `held`. Neither is a run that began since the date's last known commit and was never recorded as
     committed, nor one that the table was being taken back to: it may have been killed in between. The caller holds the day's lock, so
     that no run is writing.
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """
-    old = old_runs(database, run_date, days=days, runs=runs, quiet=quiet)
+    old = old_runs(database, run_date, days=days, runs=runs, quiet=quiet, held=held)
     for run in old:
         remove_run(database, lake, run)
     return [folder for run in old for folder in run.folders]
@@ -50,7 +79,9 @@ def dates_with_old_runs(database: Database, *, days: int) -> list[dt.date]:
     return [row[0] for row in rows]
 
 
-def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0)) -> list[OldRun]:
+def old_runs(
+    database: Database, run_date: dt.date, *, days: int, runs: int, quiet: dt.timedelta = dt.timedelta(0), held: Held = by_nobody
+) -> list[OldRun]:
     """A date's runs that `remove_old_runs` removes."""
     with database.transaction() as connection:
         rows = connection.execute(
@@ -87,7 +118,8 @@ def old_runs(database: Database, run_date: dt.date, *, days: int, runs: int, qui
             """,
             {"date": run_date, "days": days, "runs": runs, "quiet": quiet},
         ).fetchall()
-    return [OldRun(table, run_date, run_id, tuple(folders.split("\n"))) for table, run_id, folders in rows]
+    old = [OldRun(table, run_date, run_id, tuple(folders.split("\n"))) for table, run_id, folders in rows]
+    return [run for run in old if not held(run)]
 
 
 def remove_run(database: Database, lake: Lake, run: OldRun) -> None:

@@ -1,6 +1,6 @@
 """Which of a day's rows were sent before: found by SQL over the lines that the decoding processes wrote, a few markets at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ REPEATED_TYPES = {
     "other_file": "varchar",
     "other_row": "bigint",
 }
+TOGETHER_ROWS = 100_000  # of a feed's day: with so few, to open a file takes longer than to read it
 WORK = "_work"  # the folder, below a run's own, of files that are no part of the table; Trino sees no file whose own name begins with _
 
 
@@ -75,16 +76,33 @@ def batches(files: Sequence[LedgerFile], earlier: Sequence[LedgerFile], most: in
         yield group
 
 
-def without_repeated(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation) -> tuple[str, ...]:
-    """A file's lines without its duplicates and conflicts, in place of the lines as decoded."""
+def kept_lines(
+    run: DayRun, feed: Feed, lines: Mapping[str, Sequence[str]], accepted: int, repeated: Relation, holding: Collection[str], folder: str
+) -> tuple[str, ...]:
+    """A feed's lines without its duplicates and conflicts, in place of the lines as decoded.
+
+    `lines` are each file's Parquet files by its id, `accepted` how many rows they have together, `holding` the files that hold repeated
+    rows. A small day's lines come to lie in one file: every query of the day, and of the days that are compared with it, opens that one
+    instead of one for each market. Of a large day only the files that hold repeated rows are written again.
+    """
+    listed = [path for paths in lines.values() for path in paths]
+    if len(listed) > 1 and accepted <= TOGETHER_ROWS:
+        return _written_again(run, feed, listed, repeated, f"{folder}/part-0.parquet")
+    kept: list[str] = []
+    for file_id, paths in lines.items():
+        for path in paths:
+            target = path.removesuffix(".parquet") + ".kept.parquet"
+            kept += _written_again(run, feed, [path], repeated, target) if file_id in holding else [path]
+    return tuple(kept)
+
+
+def _written_again(run: DayRun, feed: Feed, paths: Sequence[str], repeated: Relation, target: str) -> tuple[str, ...]:
     query = run.platform.query(f"procurement/{feed.lines.name}_kept")
-    written: list[str] = []
+    relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, paths), "repeated": repeated}
+    written = run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}).files
     for path in paths:
-        target = path.removesuffix(".parquet") + ".kept.parquet"
-        relations = {f"{noun(feed)}_lines_checked": relation(feed.lines, [path]), "repeated": repeated}
-        written += run.platform.engine.write(query, relations, target, feed.lines.sql_types, {"run_date": run.run_date}).files
         run.platform.lake.remove(run.platform.lake.relative(path))
-    return tuple(written)
+    return written
 
 
 def earlier_lines(run: DayRun) -> dict[str, str]:

@@ -22,7 +22,7 @@ from procurement_platform.inbox.task import DecodeOutcome
 from procurement_platform.lake.parquet import read_columns
 from procurement_platform.procurement.coherence import DayState
 from procurement_platform.procurement.derive import Check, Found, Outcome, commit, find, keep, relation, rows_relation
-from procurement_platform.procurement.duplicates import REPEATED_TYPES, WORK, earlier_lines, find_repeated, noun, without_repeated
+from procurement_platform.procurement.duplicates import REPEATED_TYPES, WORK, earlier_lines, find_repeated, kept_lines, noun
 from procurement_platform.procurement.feeds import FEEDS
 from procurement_platform.procurement.planning import FILES_TYPES, files_relation, files_table, reference
 from procurement_platform.procurement.tables import ORDER_LINES
@@ -147,7 +147,7 @@ def _one(known: Relation) -> str:
 
 
 def _without_duplicates(run: DayRun, receiver: Receiver, feed: Feed, received: Received, place: Place) -> _FeedDay:
-    """Takes duplicates and conflicts out of a feed's staged lines. Only the files that hold any are written again."""
+    """Takes duplicates and conflicts out of a feed's staged lines."""
     engine, params = run.platform.engine, {"run_date": run.run_date}
     receipts = [r for r in received.receipts if r.file.feed == feed.name]
     decoded = {r.file.file_id: r.outcome for r in receipts if r.outcome is not None and r.outcome.status == "accepted"}
@@ -158,6 +158,7 @@ def _without_duplicates(run: DayRun, receiver: Receiver, feed: Feed, received: R
 
     repeated = find_repeated(run, feed, list(files.values()), lines, sent, place.lines)
     duplicates = Relation(DUPLICATES_TYPES)
+    holding: set[str] = set()
     if repeated.files:
         counted = engine.rows(run.platform.query("procurement/repeated_by_file"), {"repeated": repeated}, params)
         for row in counted:
@@ -173,9 +174,9 @@ def _without_duplicates(run: DayRun, receiver: Receiver, feed: Feed, received: R
         conflicts = f"{place.quarantine}/conflicts.parquet"
         query = run.platform.query(f"procurement/{noun(feed)}_conflicts")
         quarantine += engine.write(query, relations, conflicts, QUARANTINE.sql_types, params).files
-        for file_id in sorted({str(row["file_id"]) for row in counted}):
-            lines[file_id] = without_repeated(run, feed, lines[file_id], repeated)
-    kept = tuple(path for paths in lines.values() for path in paths)
+        holding = {str(row["file_id"]) for row in counted}
+    accepted = sum(outcome.accepted or 0 for outcome in decoded.values())
+    kept = kept_lines(run, feed, lines, accepted, repeated, holding, place.lines)
     figures = _conservation(run, feed, list(files.values()), decoded, (kept, quarantine), duplicates)
     return _FeedDay(feed, kept, tuple(quarantine), tuple(files.values()), duplicates, figures)
 

@@ -20,7 +20,7 @@ from procurement_platform.lake.maintenance.listing import Line, entries, some_da
 from procurement_platform.lake.maintenance.metadata import remove_unreachable
 from procurement_platform.lake.maintenance.orphans import Orphans, Place
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
-from procurement_platform.lake.retention import dates_with_old_runs, old_runs, remove_run
+from procurement_platform.lake.retention import by_tags, dates_with_old_runs, old_runs, remove_run
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.compaction import LINES, compact_dates, quiet_dates
 from procurement_platform.procurement.feeds import FEEDS
@@ -127,8 +127,8 @@ def _dates(platform: Platform, dates: Iterable[dt.date], *, everything: bool) ->
 def _old_runs(platform: Platform, run_date: dt.date, *, dry_run: bool) -> Iterator[Line]:
     settings, lake = platform.settings, platform.lake
     days, runs = settings.run_retention_days, settings.run_retention_runs
-    quiet = dt.timedelta(days=settings.orphan_grace_days)
-    if not old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet):
+    quiet, held = dt.timedelta(days=settings.orphan_grace_days), by_tags(platform.catalog, TABLES)
+    if not old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet, held=held):
         return
     try:
         lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement maintain retention")
@@ -136,7 +136,7 @@ def _old_runs(platform: Platform, run_date: dt.date, *, dry_run: bool) -> Iterat
         yield Line.busy(f"{DOMAIN} {run_date}", busy.holder)
         return
     with lock:
-        for run in old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet):
+        for run in old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet, held=held):
             inside = [(f"{folder}/{entry.name}", entry) for folder in run.folders for entry in entries(lake, folder)]
             weights = [weigh(lake, path, entry) for path, entry in inside]
             if not dry_run:

@@ -15,7 +15,7 @@ from procurement_platform.errors import InputGone, ProcurementError
 from procurement_platform.lake.days import ManifestFile, PublishedDay
 from procurement_platform.lake.files import pieces_of
 from procurement_platform.lake.parquet import read_batches, read_rows
-from procurement_platform.lake.retention import remove_old_runs
+from procurement_platform.lake.retention import by_tags, remove_old_runs
 from procurement_platform.lake.runs import TableRun
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.coherence import SOURCES, DayState
@@ -92,7 +92,8 @@ def publish_day(run: DayRun) -> PublishedDay:
     settle(platform, day)
     keep = platform.settings
     quiet = dt.timedelta(days=keep.orphan_grace_days)
-    remove_old_runs(platform.database, platform.lake, run.run_date, days=keep.run_retention_days, runs=keep.run_retention_runs, quiet=quiet)
+    days, runs, held = keep.run_retention_days, keep.run_retention_runs, by_tags(platform.catalog, TABLES)
+    remove_old_runs(platform.database, platform.lake, run.run_date, days=days, runs=runs, quiet=quiet, held=held)
     return day
 
 

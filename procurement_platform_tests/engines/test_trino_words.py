@@ -169,6 +169,7 @@ def test_an_answer_without_rows_has_its_columns() -> None:
         query_error("SERVER_STARTING_UP", "INTERNAL_ERROR"),
         query_error("SERVER_SHUTTING_DOWN", "INSUFFICIENT_RESOURCES"),
         query_error("NO_NODES_AVAILABLE", "INTERNAL_ERROR"),
+        query_error("QUERY_QUEUE_FULL", "INSUFFICIENT_RESOURCES"),
         query_error("REMOTE_TASK_ERROR", "INTERNAL_ERROR"),
         query_error("REMOTE_HOST_GONE", "INTERNAL_ERROR"),
         query_error("PAGE_TRANSPORT_TIMEOUT", "INTERNAL_ERROR"),

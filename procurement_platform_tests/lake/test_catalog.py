@@ -99,6 +99,18 @@ def test_metadata_stays_small_however_many_commits_there_were(publisher: Publish
     assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=14))) == 15
 
 
+def test_a_tag_on_an_old_snapshot_keeps_that_one_alone(publisher: Publisher, stage: Stage) -> None:
+    publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run", ["bolt"]), {})
+    first = publisher.catalog.load(PARTS).snapshots()[0].snapshot_id
+    publisher.catalog.load(PARTS).manage_snapshots().create_tag(first, "audit").commit()
+    for n in range(1, 25):
+        day = FIRST + dt.timedelta(days=n)
+        publisher.catalog.replace(PARTS, day, stage(day, "run", ["nut"]), {})
+    kept = [snapshot.snapshot_id for snapshot in publisher.catalog.load(PARTS).snapshots()]
+    assert first in kept
+    assert len(kept) <= 2 * KEEP_SNAPSHOTS + 1
+
+
 def test_who_asked_for_a_table_reads_it_after_many_commits_of_other_days(publisher: Publisher, stage: Stage) -> None:
     """As many as days that are committed side by side make meanwhile: metadata files go by number."""
     publisher.catalog.replace(PARTS, FIRST, stage(FIRST, "run", ["bolt"]), {})

@@ -6,7 +6,7 @@ from procurement_platform.database.connect import Database
 from procurement_platform.lake.days import Days
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import Publisher
-from procurement_platform.lake.retention import remove_old_runs
+from procurement_platform.lake.retention import by_tags, remove_old_runs
 from procurement_platform_tests.lake.parts import PARTS, Stage
 
 DAY, OTHER = dt.date(2025, 12, 1), dt.date(2025, 12, 2)
@@ -37,6 +37,21 @@ def test_old_runs_go_and_what_is_named_stays(publisher: Publisher, database: Dat
     assert [r.run_id for r in publisher.registry.history("parts", DAY)] == ["run-4", "run-3", "run-0"]
     assert len(publisher.catalog.files(PARTS, DAY)) == 1
     assert remove_old_runs(database, lake, DAY, days=30, runs=2) == []
+
+
+@pytest.mark.usefixtures("five_runs")
+def test_what_a_tag_names_can_be_read_as_long_as_it_is_there(publisher: Publisher, database: Database, lake: Lake) -> None:
+    table, held = publisher.catalog.load(PARTS), by_tags(publisher.catalog, [PARTS])
+    (audited,) = [
+        snapshot.snapshot_id
+        for snapshot in table.snapshots()
+        if any("/run-1/" in task.file.file_path for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+    ]
+    table.manage_snapshots().create_tag(audited, "audit").commit()
+    assert remove_old_runs(database, lake, DAY, days=30, runs=2, held=held) == [f"{FOLDER}/run-2"]
+    assert publisher.catalog.load(PARTS).scan(snapshot_id=audited).to_arrow().num_rows == 1
+    publisher.catalog.load(PARTS).manage_snapshots().remove_tag("audit").commit()
+    assert remove_old_runs(database, lake, DAY, days=30, runs=2, held=held) == [f"{FOLDER}/run-1"]
 
 
 @pytest.mark.usefixtures("five_runs")

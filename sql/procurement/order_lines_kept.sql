@@ -1,4 +1,4 @@
--- The lines of a file without its repeated rows, in the file's order.
+-- Order lines without the repeated ones: of one file, or of all files of a small day. A market's lines lie together, in their file's order.
 SELECT
   l.run_date,
   l.file_id,
@@ -15,4 +15,4 @@ SELECT
 FROM order_lines_checked l
 LEFT JOIN repeated r ON r.file_id = l.file_id AND r.row_number = l.row_number
 WHERE r.file_id IS NULL
-ORDER BY l.row_number
+ORDER BY l.market, l.file_id, l.row_number

@@ -5,7 +5,7 @@ A reader that planned on a snapshot reads on; who asks for an expired one by its
 
 from collections.abc import Callable, Iterable, Iterator
 
-from procurement_platform.lake.catalog import TableCatalog
+from procurement_platform.lake.catalog import TableCatalog, old_snapshots
 from procurement_platform.lake.committing import MAINTENANCE, committing, unguarded
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.listing import Line
@@ -60,7 +60,5 @@ def _expire(catalog: TableCatalog, table: Table, keep: int, guard: Callable[[], 
 
 def _old(catalog: TableCatalog, table: Table, keep: int) -> tuple[list[int], int]:
     iceberg = catalog.load(table)
-    named = {ref.snapshot_id for ref in iceberg.metadata.refs.values()}
-    snapshots = sorted(iceberg.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
-    old = [each.snapshot_id for each in snapshots[: -max(1, keep)] if each.snapshot_id not in named]
-    return old, len(snapshots) - len(old)
+    old = old_snapshots(iceberg, keep)
+    return old, len(iceberg.snapshots()) - len(old)

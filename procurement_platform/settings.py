@@ -141,6 +141,14 @@ class Settings(BaseSettings):
             "Trino takes about 130 bytes of memory for each."
         ),
     )
+    small_day_rows: int = Field(
+        100_000,
+        ge=0,
+        description=(
+            "A feed's day of at most this many accepted rows lies in one file: to open a file for each market would take longer than to "
+            "read it. A larger day has a file for each file that was sent. 0: every day."
+        ),
+    )
     cutoff_window_hours: int = Field(
         24,
         ge=1,

@@ -25,7 +25,6 @@ REPEATED_TYPES = {
     "other_file": "varchar",
     "other_row": "bigint",
 }
-TOGETHER_ROWS = 100_000  # of a feed's day: with so few, to open a file takes longer than to read it
 WORK = "_work"  # the folder, below a run's own, of files that are no part of the table; Trino sees no file whose own name begins with _
 
 
@@ -82,11 +81,11 @@ def kept_lines(
     """A feed's lines without its duplicates and conflicts, in place of the lines as decoded.
 
     `lines` are each file's Parquet files by its id, `accepted` how many rows they have together, `holding` the files that hold repeated
-    rows. A small day's lines come to lie in one file: every query of the day, and of the days that are compared with it, opens that one
-    instead of one for each market. Of a large day only the files that hold repeated rows are written again.
+    rows. A small day's lines (`PROCUREMENT_SMALL_DAY_ROWS`) come to lie in one file: every query of the day, and of the days that are
+    compared with it, opens that one instead of one for each market. Of a large day only the files that hold repeated rows are written again.
     """
     listed = [path for paths in lines.values() for path in paths]
-    if len(listed) > 1 and accepted <= TOGETHER_ROWS:
+    if len(listed) > 1 and accepted <= run.platform.settings.small_day_rows:
         return _written_again(run, feed, listed, repeated, f"{folder}/part-0.parquet")
     kept: list[str] = []
     for file_id, paths in lines.items():

@@ -30,6 +30,7 @@ GRACE = dt.timedelta(days=3)
 @pytest.mark.timeout(600)
 def test_every_task_on_the_real_servers(cluster_home: Settings) -> None:
     far = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    far["PROCUREMENT_SMALL_DAY_ROWS"] = "0"
     procurement(far, "simulate", str(DAY), *SMALL, "--faults", "typical")
     for _ in range(4):
         procurement(far, "run", str(DAY))

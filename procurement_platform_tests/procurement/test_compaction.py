@@ -26,8 +26,8 @@ LATER = dt.datetime(2026, 1, 10, tzinfo=dt.UTC)
 
 
 def small_means(shop: Shop, files: int) -> None:
-    """How many files are many."""
-    shop.platform.settings = shop.platform.settings.model_copy(update={"compact_files": files})
+    """How many files are many. There are as many as were sent."""
+    shop.platform.settings = shop.platform.settings.model_copy(update={"compact_files": files, "small_day_rows": 0})
 
 
 @pytest.fixture

@@ -66,7 +66,8 @@ def done(lines: list[Line]) -> Mapping[str, int]:
 
 @pytest.fixture
 def six_runs(shop: Shop) -> Shop:
-    """A day that was run six times, each time from another file; everything is a hundred days old."""
+    """A day that was run six times, each time from another file; everything is a hundred days old. Its lines lie in small files."""
+    set_to(shop, small_day_rows=0)
     for n in range(6):
         shop.put("orders", "DE", [order("1", "A", 20 + n), order("2", "B", 5), order("3", "GONE", 1)])
         shop.put("orders", "GB", [order("7", "B", 3)])
@@ -313,6 +314,7 @@ def test_killed_at_any_line_nothing_that_is_read_is_missing_and_the_next_one_end
     six_runs: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROCUREMENT_COMPACT_FILES", "2")
+    monkeypatch.setenv("PROCUREMENT_SMALL_DAY_ROWS", "0")
     monkeypatch.setenv("PROCUREMENT_SNAPSHOT_RETENTION", "3")
     set_to(six_runs, compact_files=2)
     before = seen(six_runs)

@@ -25,6 +25,7 @@ from procurement_platform.inbox.identity import parse_date
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN, show_crash
 from procurement_platform.procurement.service import notice_killed
+from procurement_platform.quality import crashes
 from procurement_platform.quality.alerts import Finding, fingerprint
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.quality.rules import PIPELINE_CRASH
@@ -33,6 +34,8 @@ CRASH_CHECK = PIPELINE_CRASH.check_name
 REPORT = AssetKey("exceptions")
 JOB = "procurement_day"
 KILLED = "The run was killed before it ended, and found so later."
+_RUNNING = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+_COMMAND_SECONDS, _LAUNCHED_SECONDS = 3.0, 60.0  # by then a run's first step has begun, or waits for the day
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,61 @@ def tell_crash(instance: DagsterInstance, run: DagsterRun, *, passed: bool) -> N
 def find_killed(platform: Platform, instance: DagsterInstance) -> list[dt.date]:
     """Notices killed runs: records each as its day's crash and tells the event log. Returns their run dates."""
     dates = [run_date for run_date, _ in notice_killed(platform)]
-    mark_killed(platform, instance)
-    return dates
+    early = mark_killed(platform, instance)
+    for run_date in early:
+        _bring_up(platform, run_date)
+    return dates + early
 
 
-def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date | None = None) -> None:
-    """Tells the event log of runs known to be killed: by itself it would say for hours that they run."""
+def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date | None = None) -> list[dt.date]:
+    """Tells the event log of runs known to be killed: by itself it would say for hours that they run.
+
+    One that was killed before its first step is known to the event log alone: it is recorded as its day's crash. Returns their run dates.
+    """
     tags = {PARTITION_TAG: run_date.isoformat()} if run_date else {}
-    runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING], tags=tags))
+    records = instance.get_run_records(RunsFilter(statuses=_RUNNING, tags=tags))
     log = RunLog(platform.database, DOMAIN)
-    states = log.states([run.run_id for run in runs]) if runs else {}
-    for run in runs:
+    states = log.states([record.dagster_run.run_id for record in records]) if records else {}
+    early = []
+    for record in records:
+        run = record.dagster_run
         day = run_date_of(run)
-        if day is not None and states.get(run.run_id) == "killed":
+        if day is None:
+            continue
+        if run.run_id not in states and _never_began(platform, record):
+            log.fail(day, run.run_id, None, crashes.KILLED, "Dagster", _began(record))
+            states[run.run_id] = "killed"
+            early.append(day)
+        if states.get(run.run_id) == "killed":
             instance.report_run_failed(run, KILLED)
             crash = log.standing_crash(day)
             if crash is not None and crash.run_id == run.run_id:
                 tell_crash(instance, run, passed=False)
+    return early
+
+
+def _never_began(platform: Platform, record: RunRecord) -> bool:
+    """Whether a run that the run log does not know should long have begun. A command begins at once, or finds the day busy and fails."""
+    run = record.dagster_run
+    launched = run.remote_job_origin is not None
+    if launched and run.status == DagsterRunStatus.NOT_STARTED:
+        return False  # it waits for its turn
+    patience = platform.settings.lock_wait_seconds + _LAUNCHED_SECONDS if launched else _COMMAND_SECONDS
+    return dt.datetime.now(dt.UTC) - _began(record) > dt.timedelta(seconds=patience)
+
+
+def _began(record: RunRecord) -> dt.datetime:
+    return dt.datetime.fromtimestamp(record.start_time, dt.UTC) if record.start_time else utc(record.create_timestamp)
+
+
+def _bring_up(platform: Platform, run_date: dt.date) -> bool:
+    """Brings a day's report up to how its last run ended, where nobody works on the day; returns whether it says that it crashed."""
+    try:
+        lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: reporting a crash")
+    except DayBusy:
+        return False  # the run that holds the day will do it
+    with lock:
+        return show_crash(platform, run_date)
 
 
 def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> bool:
@@ -129,15 +170,9 @@ def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> b
     failure = failure_of(event for event in events if event is not None) or Failure(None, "", "the run failed")
     if failure.error == DayBusy.__name__:
         return False
-    began = dt.datetime.fromtimestamp(record.start_time, dt.UTC) if record.start_time else utc(record.create_timestamp)
-    log.fail(run_date, run.run_id, failure.step, without_paths(failure.message, platform), "Dagster", began)
-    try:
-        lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement: reporting a crash")
-    except DayBusy:
-        return True  # the run that holds the day will bring its report up to date
-    with lock:
-        if show_crash(platform, run_date):
-            tell_crash(instance, run, passed=False)
+    log.fail(run_date, run.run_id, failure.step, without_paths(failure.message, platform), "Dagster", _began(record))
+    if _bring_up(platform, run_date):
+        tell_crash(instance, run, passed=False)
     return True
 
 

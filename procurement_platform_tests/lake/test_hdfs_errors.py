@@ -49,8 +49,12 @@ STAY = [
         "/a",
     ),
     # what markets name their files says nothing of HDFS
-    as_python("org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", "The quota of directory /a/timed out is exceeded", "/a/timed out"),
-    as_python("org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", "The quota of directory /safemode is exceeded", "/safemode/DE.avro"),
+    as_python(
+        "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", "The quota of directory /a/timed out is exceeded", "/a/timed out"
+    ),
+    as_python(
+        "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", "The quota of directory /safemode is exceeded", "/safemode/DE.avro"
+    ),
     HdfsError("/a/DE__timeout.avro: the quota is exceeded", "/a/DE__timeout.avro"),
     OSError(errno.ENOSPC, "No space left on device"),
     OSError("failed to lookup address information: Name or service not known"),

@@ -17,7 +17,7 @@ from procurement_platform.definitions import defs
 from procurement_platform.errors import DayBusy, LakeUnavailable
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.platform import Platform, platform_for
-from procurement_platform.procurement import service
+from procurement_platform.procurement import endings, service
 from procurement_platform.procurement.endings import CRASH_CHECK, JOB, failure_of, find_killed, findings, run_date_of, trace
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.running import QUIET
@@ -189,6 +189,45 @@ def test_a_killed_run_is_found_recorded_and_marked_once(desk: Shop, instance: dg
     status = instance.get_run_by_id(made.run_id)
     assert status is not None
     assert status.status == dg.DagsterRunStatus.FAILURE
+    assert desk.report().count("PIPELINE_CRASH") == 1
+    assert crash_check(instance) == (False, DAY.isoformat())
+
+
+KILLED_EARLY = """
+import datetime as dt, os, signal
+from procurement_platform.dayrun import DayRun
+from procurement_platform.procurement import service
+from procurement_platform.settings import settings
+DayRun.begin = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+service.run_day(settings(), dt.date(2025, 12, 20))
+"""
+
+
+def test_a_run_killed_before_its_first_step_is_recorded_by_the_next_one(
+    desk: Shop, instance: dg.DagsterInstance, log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED_EARLY], check=False, capture_output=True).returncode == -signal.SIGKILL
+    (killed,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    assert log.states([killed.run_id]) == {}
+    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 0.0)
+    assert run(desk) is None
+    assert [(crash.run_id, crash.step) for crash in log.history(DAY)] == [(killed.run_id, None)]
+    assert instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])) == []
+    assert "PIPELINE_CRASH" not in desk.report()
+    assert crash_check(instance) == (True, DAY.isoformat())
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_a_run_that_never_began_is_found_without_another_run_once_it_should_have(
+    desk: Shop, instance: dg.DagsterInstance, log: RunLog, monkeypatch: pytest.MonkeyPatch, status: dg.DagsterRunStatus
+) -> None:
+    made = instance.create_run_for_job(defs.resolve_job_def(JOB), tags={"dagster/partition": str(DAY)}, status=status)
+    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 3600.0)
+    assert find_killed(desk.platform, instance) == []
+    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 0.0)
+    assert find_killed(desk.platform, instance) == [DAY]
+    assert find_killed(desk.platform, instance) == []
+    assert [crash.run_id for crash in log.history()] == [made.run_id]
     assert desk.report().count("PIPELINE_CRASH") == 1
     assert crash_check(instance) == (False, DAY.isoformat())
 

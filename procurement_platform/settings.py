@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 MOST_DAYS = 36_500  # a hundred years: every date that comes of it is one
+MOST_MIB = 1024 * 1024  # a TiB: beyond these, libraries below count in numbers that are too small
+MOST_BYTES = MOST_MIB * MIB
+MOST_ROWS = 1_000_000_000_000
 
 
 def _none_if_blank(value: object) -> object:
@@ -122,7 +125,7 @@ class Settings(BaseSettings):
     stack_ports: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
         None, description="Ports of `procurement stack` that are not the usual ones: `trino=8090 kafka=19092` (names: docs/stack.md)."
     )
-    stack_trino_memory_mib: int = Field(1536, ge=768, description="Memory of the Trino that `procurement stack` starts.")
+    stack_trino_memory_mib: int = Field(1536, ge=768, le=MOST_MIB, description="Memory of the Trino that `procurement stack` starts.")
 
     settle_seconds: float = Field(
         2.0, ge=0, le=86_400, description="A file whose size or time changed less than this many seconds ago is still being written."
@@ -136,6 +139,7 @@ class Settings(BaseSettings):
     duplicate_batch_rows: int = Field(
         3_000_000,
         ge=1,
+        le=MOST_ROWS,
         description=(
             "Duplicates are looked for in groups of markets that have together at most this many rows, those of the earlier days counted. "
             "Trino takes about 130 bytes of memory for each."
@@ -144,6 +148,7 @@ class Settings(BaseSettings):
     small_day_rows: int = Field(
         100_000,
         ge=0,
+        le=10_000_000,
         description=(
             "A feed's day of at most this many accepted rows lies in one file: to open a file for each market would take longer than to "
             "read it. A larger day has a file for each file that was sent. 0: every day."
@@ -171,17 +176,22 @@ class Settings(BaseSettings):
         ),
     )
 
-    max_file_bytes: int = Field(2048 * MIB, ge=1, description="A larger file is rejected unread.")
-    max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, description="A file that unpacks to more bytes than this is rejected.")
+    max_file_bytes: int = Field(2048 * MIB, ge=1, le=MOST_BYTES, description="A larger file is rejected unread.")
+    max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, le=MOST_BYTES, description="A file that unpacks to more bytes than this is rejected.")
     max_block_bytes: int = Field(
-        64 * MIB, ge=1, description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this."
+        64 * MIB,
+        ge=1,
+        le=1024 * MIB,
+        description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this.",
     )
-    max_rows_per_file: int = Field(50_000_000, ge=1, description="A file with more rows is rejected.")
-    max_columns: int = Field(200, ge=1, description="A file with more columns is rejected.")
-    max_cell_characters: int = Field(256, ge=1, description="A longer text in a contract field makes its row invalid.")
+    max_rows_per_file: int = Field(50_000_000, ge=1, le=MOST_ROWS, description="A file with more rows is rejected.")
+    max_columns: int = Field(200, ge=1, le=10_000, description="A file with more columns is rejected.")
+    max_cell_characters: int = Field(256, ge=1, le=MIB, description="A longer text in a contract field makes its row invalid.")
     max_quantity: int = Field(1_000_000_000, ge=1, le=100_000_000_000, description="A larger quantity makes its row invalid.")
     max_unit_price: int = Field(100_000_000, ge=1, le=10_000_000_000, description="A larger unit price makes its row invalid.")
-    decode_memory_mib: int = Field(768, ge=256, description="Memory one decoding process may take beyond what it holds when idle.")
+    decode_memory_mib: int = Field(
+        768, ge=256, le=MOST_MIB, description="Memory one decoding process may take beyond what it holds when idle."
+    )
     decode_seconds: int = Field(
         60,
         ge=1,
@@ -190,27 +200,28 @@ class Settings(BaseSettings):
     )
     decode_processes: int = Field(2, ge=1, le=64, description="How many files are decoded side by side.")
 
-    sql_memory_mib: int = Field(512, ge=64, description="Memory the SQL engine may use before it spills to disk.")
+    sql_memory_mib: int = Field(512, ge=64, le=MOST_MIB, description="Memory the SQL engine may use before it spills to disk.")
     sql_threads: int = Field(2, ge=1, le=256, description="Threads of the SQL engine. A query that reads little has one.")
 
-    threshold_missing_file: int = Field(0, ge=0, description="MISSING_FILE: the check passes up to this many violations.")
-    threshold_unknown_product: int = Field(0, ge=0, description="UNKNOWN_PRODUCT: the check passes up to this many rows.")
-    threshold_stock_logic: int = Field(0, ge=0, description="STOCK_LOGIC: the check passes up to this many rows.")
-    threshold_invalid_row: int = Field(0, ge=0, description="INVALID_ROW: the check passes up to this many rows.")
-    threshold_invalid_file: int = Field(0, ge=0, description="INVALID_FILE: the check passes up to this many files.")
-    threshold_conflicting_order: int = Field(0, ge=0, description="CONFLICTING_ORDER: the check passes up to this many rows.")
-    threshold_duplicate_order: int = Field(0, ge=0, description="DUPLICATE_ORDER: the check passes up to this many rows.")
-    threshold_stock_unknown: int = Field(0, ge=0, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs.")
-    threshold_no_supplier: int = Field(0, ge=0, description="NO_SUPPLIER: the check passes up to this many SKUs.")
+    threshold_missing_file: int = Field(0, ge=0, le=MOST_ROWS, description="MISSING_FILE: the check passes up to this many violations.")
+    threshold_unknown_product: int = Field(0, ge=0, le=MOST_ROWS, description="UNKNOWN_PRODUCT: the check passes up to this many rows.")
+    threshold_stock_logic: int = Field(0, ge=0, le=MOST_ROWS, description="STOCK_LOGIC: the check passes up to this many rows.")
+    threshold_invalid_row: int = Field(0, ge=0, le=MOST_ROWS, description="INVALID_ROW: the check passes up to this many rows.")
+    threshold_invalid_file: int = Field(0, ge=0, le=MOST_ROWS, description="INVALID_FILE: the check passes up to this many files.")
+    threshold_conflicting_order: int = Field(0, ge=0, le=MOST_ROWS, description="CONFLICTING_ORDER: the check passes up to this many rows.")
+    threshold_duplicate_order: int = Field(0, ge=0, le=MOST_ROWS, description="DUPLICATE_ORDER: the check passes up to this many rows.")
+    threshold_stock_unknown: int = Field(0, ge=0, le=MOST_ROWS, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs.")
+    threshold_no_supplier: int = Field(0, ge=0, le=MOST_ROWS, description="NO_SUPPLIER: the check passes up to this many SKUs.")
 
     run_retention_days: int = Field(30, ge=0, le=MOST_DAYS, description="A run's files are kept at least this many days.")
-    run_retention_runs: int = Field(3, ge=1, description="And at least this many runs of each day are kept.")
+    run_retention_runs: int = Field(3, ge=1, le=MOST_DAYS, description="And at least this many runs of each day are kept.")
     snapshot_retention: int = Field(
-        10, ge=1, description="`maintain expire` leaves each table this many snapshots, the current one among them."
+        10, ge=1, le=MOST_DAYS, description="`maintain expire` leaves each table this many snapshots, the current one among them."
     )
     compact_files: int = Field(
         100,
         ge=2,
+        le=1_000_000,
         description="`maintain compact` writes a date's order lines or stock lines anew where they lie in at least this many files.",
     )
     orphan_grace_days: int = Field(

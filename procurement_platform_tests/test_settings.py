@@ -45,6 +45,18 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     assert load_settings() == without
 
 
+NUMBERS = [name for name, field in Settings.model_fields.items() if any(kind in str(field.annotation) for kind in ("int", "float"))]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_every_number_has_a_lowest_and_a_highest_value(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    """Without one, what counts in numbers that are too small for it would fail, or would find fault with files."""
+    for value in ("-1", "9223372036854775807", "99999999999999999999999"):
+        monkeypatch.setenv(variable(field), value)
+        with pytest.raises(ConfigurationError, match=variable(field)):
+            load_settings()
+
+
 def test_a_blank_variable_of_what_may_have_no_value_is_not_set_either(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RUN_DATE", "PROCUREMENT_LAKE", "PROCUREMENT_DATABASE_URL", "PROCUREMENT_USER"):
         monkeypatch.setenv(name, " ")

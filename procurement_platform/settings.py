@@ -177,12 +177,17 @@ class Settings(BaseSettings):
     )
 
     max_file_bytes: int = Field(2048 * MIB, ge=1, le=MOST_BYTES, description="A larger file is rejected unread.")
-    max_decoded_bytes: int = Field(16 * 1024 * MIB, ge=1, le=MOST_BYTES, description="A file that unpacks to more bytes than this is rejected.")
+    max_decoded_bytes: int = Field(
+        16 * 1024 * MIB, ge=1, le=MOST_BYTES, description="A file that unpacks to more bytes than this is rejected."
+    )
     max_block_bytes: int = Field(
         64 * MIB,
         ge=1,
         le=1024 * MIB,
-        description="One block of a file (Avro block, Parquet page or row, CSV or JSON row) unpacks to at most this.",
+        description=(
+            "One block of a file (Avro block, Parquet page or row) unpacks to at most this; a line of CSV or JSON has at most a quarter "
+            "of it."
+        ),
     )
     max_rows_per_file: int = Field(50_000_000, ge=1, le=MOST_ROWS, description="A file with more rows is rejected.")
     max_columns: int = Field(200, ge=1, le=10_000, description="A file with more columns is rejected.")
@@ -210,7 +215,9 @@ class Settings(BaseSettings):
     threshold_invalid_file: int = Field(0, ge=0, le=MOST_ROWS, description="INVALID_FILE: the check passes up to this many files.")
     threshold_conflicting_order: int = Field(0, ge=0, le=MOST_ROWS, description="CONFLICTING_ORDER: the check passes up to this many rows.")
     threshold_duplicate_order: int = Field(0, ge=0, le=MOST_ROWS, description="DUPLICATE_ORDER: the check passes up to this many rows.")
-    threshold_stock_unknown: int = Field(0, ge=0, le=MOST_ROWS, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs.")
+    threshold_stock_unknown: int = Field(
+        0, ge=0, le=MOST_ROWS, description="STOCK_UNKNOWN: the check passes up to this many market and SKU pairs."
+    )
     threshold_no_supplier: int = Field(0, ge=0, le=MOST_ROWS, description="NO_SUPPLIER: the check passes up to this many SKUs.")
 
     run_retention_days: int = Field(30, ge=0, le=MOST_DAYS, description="A run's files are kept at least this many days.")

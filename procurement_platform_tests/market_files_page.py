@@ -27,7 +27,8 @@ KEYS = {
 
 SAME_KEY = (
     "Of rows of the same key that are equal in every column one counts, the others are DUPLICATE_ORDER; where their content differs, all "
-    "of them are CONFLICTING_ORDER."
+    "of the day's are CONFLICTING_ORDER: what an earlier day accepted stays accepted there, until its file is corrected and that day run "
+    "again."
 )
 
 
@@ -105,7 +106,9 @@ out: what they unpack to is not known before.
 - **Encoding**: text formats are UTF-8, with or without a byte order mark. Of a CSV or JSON lines file in Latin-1, the rows with a byte that
   is no UTF-8 are INVALID_ROW; an Avro or Parquet file with such a text is rejected.
 - **CSV**: a header line, then one row a line; `,`, `;` or tab between cells, whichever the header has most of. Cells may be quoted by `"`
-  and then hold line ends; a quote in a cell is doubled. Excel's first line `sep=;` is not taken: remove it. Empty lines are skipped.
+  and then hold line ends; a quote in a cell is doubled. Excel's first line `sep=;` is not taken: remove it. Empty lines are skipped. A
+  line of separators alone, as spreadsheets leave for rows that were filled once, is no row either: it keeps its number, and
+  `procurement files` says how many there were.
 - **Columns**: in any order, by the names below, without regard to case. A file with two columns that could be the same one (`Qty` and
   `qty`) is rejected, unless one has the very name below (`quantity`). Columns that the contract does not have are kept out and noted;
   those that may be left out are empty where they are.
@@ -138,7 +141,7 @@ STOCK = """## What a stock file says, and what it leaves out
 
 | stock_basis | when | what follows |
 |---|---|---|
-| `counted` | accepted rows name the SKU | usable = available − reserved, over all warehouses |
+| `counted` | accepted rows name the SKU | usable = available − reserved of each row, at least 0, over all warehouses |
 | `zero` | an accepted file leaves the SKU out, or the market sends no stock files (`sends_stock`) | no stock |
 | `unknown` | the file is missing or rejected, or a row of the SKU is in quarantine | nothing is ordered for it (STOCK_UNKNOWN) |
 

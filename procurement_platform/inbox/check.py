@@ -196,12 +196,26 @@ class Checker:
         field, limits, value = each.field, self._task.limits, pl.col(each.target)
         words = each.shown(self._task.timezone)
         if not field.optional:
-            yield Rule(each.absent, pl.lit(f"{field.name} is empty: send it in every row"))
+            total = ", or remove the row if it holds a total" if field.role in ("market", "sku") else ""
+            yield Rule(each.absent, pl.lit(f"{field.name} is empty: send it in every row{total}"))
         there = ~each.absent
         if field.kind != "text":
             if each.converts:
-                comma = each.text.str.contains(r"^\s*-?\d+,\d+\s*$")
-                expected = pl.when(comma).then(pl.lit("a number: write a decimal point, as in 1.5")).otherwise(pl.lit(each.expected))
+                text = each.text.str.strip_chars()
+                either = pl.concat_str(  # a comma before three digits parts thousands in some countries, decimals in others
+                    pl.lit("a number: write "),
+                    text.str.replace_all(",", "", literal=True),
+                    pl.lit(" where the comma parts thousands, or "),
+                    text.str.replace(",", ".", literal=True),
+                    pl.lit(" where it is the decimal comma"),
+                )
+                expected = (
+                    pl.when(text.str.contains(r"^-?[1-9]\d{0,2},\d{3}$"))
+                    .then(either)
+                    .when(text.str.contains(r"^-?\d+,\d+$"))
+                    .then(pl.lit("a number: write a decimal point, as in 1.5"))
+                    .otherwise(pl.lit(each.expected))
+                )
                 yield Rule(there & value.is_null(), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(" is not "), expected))
             for breaks, told in self._bounds(each):
                 yield Rule(breaks, pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(told)))

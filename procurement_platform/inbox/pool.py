@@ -15,6 +15,7 @@ from typing import IO, Self, cast
 
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
+from procurement_platform.inbox.identity import Format
 from procurement_platform.inbox.intake import clear, give_up, undecodable
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
@@ -153,7 +154,7 @@ class DecoderPool:
                 self._busy.remove(process)
                 task = tasks[process.index]
                 if process.started and (not process.was_ended or (process.alone and process.was_killed)):
-                    outcomes[process.index] = give_up(task, process.cause())
+                    outcomes[process.index] = give_up(task, process.cause(task.format))
                     continue
                 if process.started:
                     self._was_ended(process, task)
@@ -232,7 +233,7 @@ class _Process:
                 case words.FAILED:
                     raise ProcurementError(text.decode())
 
-    def cause(self) -> str:
+    def cause(self, form: Format) -> str:
         """Why a file's process died over it, to be said after the file's name."""
         if self._popen.returncode == -signal.SIGXCPU:
             remedy = "write it anew, as CSV or plain Avro (PROCUREMENT_DECODE_SECONDS)"
@@ -243,8 +244,8 @@ class _Process:
                 "runs out: free memory or lower PROCUREMENT_DECODE_MEMORY_MIB, then run again; or split the file"
             )
         if self._popen.returncode in _NO_MEMORY or self._said_memory:
-            remedy = "write it anew in smaller blocks, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
-            return f"could not be decoded within {self._memory_mib} MiB ({self.how()}): {remedy}"
+            anew = "write it anew in smaller blocks" if form in ("avro", "parquet") else "shorten its longest rows"
+            return f"could not be decoded within {self._memory_mib} MiB: {anew}, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
         return undecodable(self.how())
 
     @property

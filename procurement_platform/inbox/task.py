@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 
 from procurement_platform.inbox.identity import Format
 
+NO_USE = "none of its rows can be used"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,6 +30,11 @@ class Limits:
     def of(cls, settings: object) -> Self:
         """The limits among the platform's settings (any object with these attributes)."""
         return cls(**{each.name: getattr(settings, each.name) for each in dataclasses.fields(cls)})
+
+    @property
+    def max_line_bytes(self) -> int:
+        """A row of text takes more memory than it has bytes: it may be a quarter of what a block may be."""
+        return self.max_block_bytes // 4
 
     def named(self, name: str) -> int:
         value: int = getattr(self, name)

@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -29,7 +30,7 @@ from procurement_platform.inbox.identity import safe_name
 from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, undecodable, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.quarantine import QUARANTINE
-from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform.inbox.task import NO_USE, DecodeOutcome, DecodeTask
 from procurement_platform.texts import shorten
 
 MIB = 1024 * 1024
@@ -45,12 +46,19 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     except NotTaken as problem:
         return problem.outcome(task)
     taken_at = time.perf_counter()
+    reading: _Pass | None = None
     try:
-        outcome = write_rows_as_sent(task, taken, _contract(task.contract)) if task.asked else _Pass(task, taken).run()
+        if task.asked:
+            outcome = write_rows_as_sent(task, taken, _contract(task.contract))
+        else:
+            reading = _Pass(task, taken)
+            outcome = reading.run()
     except InvalidFile as problem:
         outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:
-        reason = "needs more memory to decode than one file may take; split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+        place = f"from row {reading.next_row} on" if reading else "before its first row"
+        remedy = "split it there, or shorten that row (PROCUREMENT_DECODE_MEMORY_MIB)"
+        reason = f"needs more memory {place} than decoding one file may take; {remedy}"
         outcome = taken.reject(task, reason, look_again=True)
     except OSError:
         raise  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
@@ -88,7 +96,7 @@ class _Pass:
         folder = task.quarantine_folder
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
-        self._read = self._own_market = self._other_market = 0
+        self._read = self._blank = self._own_market = self._other_market = 0
         self._other: str | None = None
         self._unread: BrokenRow | None = None
 
@@ -118,9 +126,21 @@ class _Pass:
             quarantined_quantity=str(self._quantity[1]),
             lines_files=lines_files,
             quarantine_files=quarantine_files,
-            notes=(*self._checker.notes, *(("none of its rows can be used",) if rows and not self._lines.rows else ())),
+            notes=tuple(self._notes(rows)),
             seconds=self._seconds,
         )
+
+    def _notes(self, rows: int) -> Iterator[str]:
+        yield from self._checker.notes
+        if self._blank:
+            yield f"rows left out that have no value at all: {self._blank}"
+        if rows and not self._lines.rows:
+            yield NO_USE
+
+    @property
+    def next_row(self) -> int:
+        """The number of the first row that was not read yet."""
+        return self._read + self._blank + 1
 
     def _has_rows(self, rows: int) -> None:
         if not rows and self._contract.without_rows:
@@ -142,6 +162,9 @@ class _Pass:
         for batch in self._decoder.batches(set(self._checker.columns.values())):
             self._tick("decode")
             self._read += batch.rows
+            self._blank += batch.blank
+            if not batch.rows:
+                continue
             checked = self._checker.check(batch)
             self._unread = _first_unread([*([self._unread] if self._unread else []), *batch.broken])
             self._own_market += checked.own_market

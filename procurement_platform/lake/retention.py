@@ -54,9 +54,9 @@ def remove_old_runs(
     Nor one that was the date's state within `quiet`: who planned before that reads its files.
 
     What a table's current state or a published day names is never removed, nor anything of the run
-    that published it: stable links lead there. Nor what is `held`. Neither is a run that began since the date's last known commit and was never recorded as
-    committed, nor one that the table was being taken back to: it may have been killed in between. The caller holds the day's lock, so
-    that no run is writing.
+    that published it: stable links lead there. Nor what is `held`. Neither is a run that began since the date's last known commit and
+    was never recorded as committed, nor one that the table was being taken back to: it may have been killed in between. The caller holds
+    the day's lock, so that no run is writing.
     The folder goes before its row: a kill in between leaves a row whose folder is gone already, which the next call removes.
     Returns the folders removed, relative to the lake's root.
     """

@@ -82,7 +82,8 @@ def kept_lines(
 
     `lines` are each file's Parquet files by its id, `accepted` how many rows they have together, `holding` the files that hold repeated
     rows. A small day's lines (`PROCUREMENT_SMALL_DAY_ROWS`) come to lie in one file: every query of the day, and of the days that are
-    compared with it, opens that one instead of one for each market. Of a large day only the files that hold repeated rows are written again.
+    compared with it, opens that one instead of one for each market. Of a large day only the files that hold repeated rows are written
+    again.
     """
     listed = [path for paths in lines.values() for path in paths]
     if len(listed) > 1 and accepted <= run.platform.settings.small_day_rows:

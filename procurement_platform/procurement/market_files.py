@@ -10,6 +10,7 @@ from procurement_platform.inbox.identity import with_suffix_apart
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.inbox.scan import FoundFile, UnfitFile, newest_first, scan
 from procurement_platform.inbox.strays import strays_in_words
+from procurement_platform.inbox.task import NO_USE
 from procurement_platform.inbox.waiting import Seen, is_readable, name_of
 from procurement_platform.lake.files import Lake
 from procurement_platform.platform import Platform
@@ -61,23 +62,7 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
         NotPermitted: a folder of the inbox cannot be listed.
     """
     known = platform.ledger.files(run_date)
-    lines = [
-        FileLine(
-            run_date,
-            f.feed,
-            f.market,
-            f.file_name,
-            f.state,
-            f.sent_at,
-            f.rows,
-            f.accepted,
-            f.quarantined,
-            f.duplicates,
-            f.file_id,
-            _note(f),
-        )
-        for f in known
-    ]
+    lines = [FileLine(run_date, f.feed, f.market, f.file_name, f.state, f.sent_at, *_counts(f), f.file_id, _note(f)) for f in known]
     seen = Seen(known)
     in_use = {(f.feed, f.name): f.file_name for f in known if f.state == "accepted"}
     markets = _active_markets(platform, run_date)
@@ -88,7 +73,8 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
         first = {file.identity.name: file for file in reversed(waiting)}  # of rivals the newest
         lines += [_waiting(platform, feed.name, run_date, file, first[file.identity.name], in_use, active) for file in waiting]
         lines += [_unfit(feed.name, run_date, unfit) for unfit in found.unfit if not seen.has(unfit)]
-    have = {(line.feed, line.market) for line in lines if line.state in ("accepted", "waiting")}
+    have = {(file.feed, file.market) for file in known if file.state == "accepted" and not file.is_useless}
+    have |= {(line.feed, line.market) for line in lines if line.state == "waiting"}
     for each in _expected(markets, run_date):
         if (each.feed, each.market) not in have:
             late = dt.datetime.now(dt.UTC) >= each.due
@@ -157,10 +143,20 @@ def _unfit(feed: str, run_date: dt.date, file: UnfitFile) -> FileLine:
     return FileLine(run_date, feed, "", file.file_name, "waiting", file.modified_at, note=f"in the inbox, and not taken: {file.reason}")
 
 
+def _counts(file: LedgerFile) -> tuple[int | None, int | None, int | None, int | None]:
+    """Rows, accepted, quarantined, duplicates; of a rejected file nobody counted them."""
+    if file.state == "rejected":
+        return None, None, None, None
+    return file.rows, file.accepted, file.quarantined, file.duplicates
+
+
 def _note(file: LedgerFile) -> str:
     if file.state == "withdrawn":
         return f"withdrawn by {file.withdrawn_by}: {file.withdrawn_why}"
-    note = str(file.reason or (file.notes or "").replace("\n", "; "))
+    notes = (file.notes or "").split("\n") if file.notes else []
+    if file.is_useless and NO_USE not in notes:  # its rows were found to repeat and contradict others once it was decoded
+        notes.append(NO_USE)
+    note = str(file.reason or "; ".join(notes))
     if file.reinstated_by is None:
         return note
     again = f"withdrawn by {file.withdrawn_by} ({file.withdrawn_why}), put in again by {file.reinstated_by}"

@@ -26,11 +26,16 @@ from procurement_platform_tests.procurement.test_cluster_day import DAY, SMALL, 
 GRACE = dt.timedelta(days=3)
 
 
+def environment() -> dict[str, str]:
+    """That of the home on the cluster, in which every market's lines lie in a file of their own."""
+    known = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    return {**known, "PROCUREMENT_SMALL_DAY_ROWS": "0"}
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_every_task_on_the_real_servers(cluster_home: Settings) -> None:
-    far = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
-    far["PROCUREMENT_SMALL_DAY_ROWS"] = "0"
+    far = environment()
     procurement(far, "simulate", str(DAY), *SMALL, "--faults", "typical")
     for _ in range(4):
         procurement(far, "run", str(DAY))

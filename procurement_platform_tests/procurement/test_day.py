@@ -159,7 +159,7 @@ def test_an_order_accepted_on_an_earlier_day_does_not_count_again(shop: Shop) ->
         ("DUPLICATE_ORDER", "DE", "B", "DE.avro", 1),
     ]
     conflict, duplicate = (str(r["message"]) for r in service.exceptions(shop.platform, NEXT) if r["sku"] == "B")
-    assert f"different content in row 2 of DE.avro of {DAY}: send the right one alone" in conflict
+    assert f"different content in row 2 of DE.avro of {DAY}: if this one is right, correct that file and run {DAY} again, then" in conflict
     assert f"Row 1 of DE.avro: sent before in row 1 of DE.avro of {DAY}, which counts; left out." in duplicate
     report = shop.report(NEXT)
     shop.run(NEXT)

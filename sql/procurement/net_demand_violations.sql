@@ -12,7 +12,7 @@ SELECT
   CAST(withheld AS decimal(38,3)) AS units,
   'The stock of ' || sku || ' in ' || market || ' is not known (its stock file is missing, rejected or withdrawn, or rows of it are in quarantine): '
     || CAST(CAST(withheld AS decimal(38,3)) AS varchar) || ' units are withheld. Send the stock, 0 for what is sold out, or set when_missing of ' || market
-    || ' to compute.' AS message
+    || ' to compute and run the day with --refresh-reference.' AS message
 FROM (
   SELECT
     run_date, market, sku,

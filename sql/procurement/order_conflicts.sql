@@ -12,7 +12,10 @@ SELECT
   'order ' || l.order_id || COALESCE(' line ' || CAST(l.line_number AS varchar), ' SKU ' || l.sku)
     || ' was sent with different content'
     || COALESCE(' in row ' || CAST(r.other_row AS varchar) || ' of ' || r.other_file || COALESCE(' of ' || CAST(r.other_date AS varchar), ''), '')
-    || ': send the right one alone' AS reasons,
+    || CASE
+      WHEN r.other_date IS NULL THEN ': send the right one alone'
+      ELSE ': if this one is right, correct that file and run ' || CAST(r.other_date AS varchar) || ' again, then this day; else remove this row'
+    END AS reasons,
   l.sku,
   l.quantity,
   COALESCE(s.row, '{"order_id":"' || REPLACE(REPLACE(l.order_id, '\', '\\'), '"', '\"')

@@ -33,7 +33,8 @@ class BrokenRow:
 class Batch:
     """Rows of a file. `numbers` (UInt32 or Int64) holds their row numbers where `first_row`, `first_row` + 1, … does not.
 
-    `whole` gives the rows at some positions of the frame with all the columns of the file.
+    `whole` gives the rows at some positions of the frame with all the columns of the file. `blank` rows have numbers, and no value at all:
+    they are left out.
     """
 
     frame: pl.DataFrame
@@ -41,6 +42,7 @@ class Batch:
     whole: Callable[[pl.Series], pl.DataFrame]
     numbers: pl.Series | None = None
     broken: list[BrokenRow] = field(default_factory=list)
+    blank: int = 0
 
     @property
     def rows(self) -> int:

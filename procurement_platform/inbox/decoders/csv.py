@@ -1,4 +1,7 @@
-"""CSV: a header, then a row per record; ',', ';' or tab as the header has it; UTF-8. Empty lines are skipped, empty cells are absent.
+"""CSV: a header, then a row per record; ',', ';' or tab as the header has it; UTF-8. Empty cells are absent.
+
+Empty lines are skipped and do not count. A line of separators alone, as spreadsheets write for rows that were filled once, is no row
+either, but keeps its number.
 
 A record that cannot be read is a broken row of its own where it stands on one line. A quote that swallows lines makes the file invalid,
 since nobody can say which rows are inside.
@@ -16,11 +19,13 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, not_utf8
+from procurement_platform.inbox.decoders.signatures import check_is_text
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 
 _DELIMITERS = ",;\t"
 _ENDS_EARLY = "unexpected end of data"
+_LONE_CR = "ends lines with CR alone"
 
 
 class CsvDecoder:
@@ -30,7 +35,7 @@ class CsvDecoder:
         self._path = path
         self._limits = limits
         self._packed = packed
-        csv.field_size_limit(limits.max_block_bytes)
+        csv.field_size_limit(limits.max_line_bytes)
         self._names, self._delimiter = self._header()
         self.schema: dict[str, pl.DataType] = {name: pl.String() for name in self._names}
 
@@ -50,32 +55,30 @@ class CsvDecoder:
             if header and records:
                 records, header = records[1:], False
             batch = self._batch(records, row)
-            if batch.rows:
+            if batch.rows or batch.blank:
                 yield batch
-            row += batch.rows
-            if len(waiting) > self._limits.max_block_bytes:
+            row += batch.rows + batch.blank
+            if len(waiting) > self._limits.max_line_bytes:
                 raise _swallowed(row)
             piece = following
 
     def _header(self) -> tuple[list[str], str]:
-        lines = b""
-        for piece in whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits):
-            lines = (lines + piece).lstrip(b"\r\n")
-            if b"\n" in lines:
-                break
+        lines = self._first_lines()
         try:
             first = lines.partition(b"\n")[0].decode()
         except UnicodeDecodeError as problem:
             raise InvalidFile(not_utf8(lines[problem.start], "its header")) from None
         if "\0" in first:
             raise InvalidFile(f"{NOT_UTF8}: its header has zero bytes, as UTF-16 has; export the file as UTF-8")
+        if "\r" in first.rstrip("\r"):
+            raise InvalidFile(f"{_LONE_CR}: save it with line ends LF or CRLF")
         if first.removeprefix("\ufeff").strip().strip('"').lower().startswith("sep="):
             raise InvalidFile(f"begins with {first.strip()[:20]!r}, a line for Excel; remove it: the first line names the columns")
         delimiter = max(_DELIMITERS, key=first.count)
         try:
             names = next(
                 csv.reader(
-                    io.StringIO(lines[: self._limits.max_block_bytes].decode("utf-8", "surrogateescape"), newline="\n"),
+                    io.StringIO(lines[: self._limits.max_line_bytes].decode("utf-8", "surrogateescape"), newline="\n"),
                     delimiter=delimiter,
                     strict=True,
                 ),
@@ -94,6 +97,17 @@ class CsvDecoder:
             twice = next(name for name in names if names.count(name) > 1)
             raise InvalidFile(f"has the column {twice[:80]!r} twice; send it once")
         return names, delimiter
+
+    def _first_lines(self) -> bytes:
+        """Lines from the first that is not empty on, that one whole."""
+        lines = b""
+        for number, piece in enumerate(whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits)):
+            if number == 0:
+                check_is_text(piece)
+            lines = (lines + piece).lstrip(b"\r\n")
+            if b"\n" in lines:
+                break
+        return lines
 
     def _records(self, data: bytes, row: int, *, last: bool) -> tuple[list["list[str] | _Unread"], bytes]:
         """The records in whole lines, and the lines of one at their end that goes on after them. `row` is the first one's number."""
@@ -120,9 +134,7 @@ class CsvDecoder:
                     break
                 if ends_early or reader.line_num - start > 1:
                     raise _swallowed(row + sum(1 for record in records if record)) from None
-                records.append(
-                    _Unread(f"cannot be read as CSV ({problem}): write it anew, with every quote in a cell doubled", lines[start])
-                )
+                records.append(_Unread(_why_unread(problem), lines[start]))
                 start = reader.line_num
         if not sound:
             records = [_unless_utf8(record, self._delimiter) for record in records]
@@ -132,12 +144,15 @@ class CsvDecoder:
         width = len(self._names)
         good: list[list[str]] = []
         broken: list[BrokenRow] = []
+        left_out: list[int] = []  # rows without any value
         if set(map(type, records)) <= {list} and set(map(len, records)) <= {width}:
             good = cast("list[list[str]]", records)
         else:
             for number, record in enumerate(records, row):
                 if isinstance(record, list) and len(record) == width:
                     good.append(record)
+                elif isinstance(record, list) and not any(record):
+                    left_out.append(number)
                 else:
                     broken.append(self._broken(number, record))
         frame = pl.DataFrame(
@@ -147,15 +162,22 @@ class CsvDecoder:
             ]
         ).with_columns(pl.when(pl.all() != "").then(pl.all()))
         numbers = None
-        if broken:
+        if broken or left_out:
             every = pl.int_range(row, row + len(records), eager=True)
-            numbers = every.filter(~every.is_in([each.row_number for each in broken]))
-        return Batch(frame, row, lambda rows: frame[rows], numbers, broken)
+            numbers = every.filter(~every.is_in([*left_out, *(each.row_number for each in broken)]))
+        blank = len(left_out)
+        if frame[self._names[0]].null_count():
+            some = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+            if not some.all():
+                numbers = (pl.int_range(row, row + len(records), eager=True) if numbers is None else numbers).filter(some)
+                blank += frame.height - len(numbers)
+                frame = frame.filter(some)
+        return Batch(frame, row, lambda rows: frame[rows], numbers, broken, blank)
 
     def _broken(self, number: int, record: "list[str] | _Unread") -> BrokenRow:
         if isinstance(record, _Unread):
             return BrokenRow(number, record.reason, _sent({"line": record.line}))
-        width, extra = len(self._names), range(len(self._names) + 1, len(record) + 1)
+        width, extra = len(self._names), range(len(self._names) + 1, min(len(record), SHOWN_CHARACTERS) + 1)
         told = f"has {len(record)} cells and the header {width}"
         remedy = f"send one cell per column, and quote those that hold {self._delimiter!r}"
         cells = dict(zip([*self._names, *map(str, extra)], record, strict=False))
@@ -171,6 +193,12 @@ class _Unread:
 
     def __len__(self) -> int:
         return 1
+
+
+def _why_unread(problem: csv.Error) -> str:
+    if "new-line character" in str(problem):
+        return f"{_LONE_CR} within it: quote the cell, or save the file with line ends LF or CRLF"
+    return f"cannot be read as CSV ({problem}): write it anew, with every quote in a cell doubled"
 
 
 def _line_ends(record: "list[str] | _Unread") -> int:

@@ -32,7 +32,7 @@ def whole_lines(source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     """Pieces that end where lines end; the last one as it is. A byte order mark at the start is left out.
 
     Raises:
-        InvalidFile: a line longer than `max_block_bytes`; the text names it.
+        InvalidFile: a line longer than `max_line_bytes`; the text names it.
     """
     carried, line = b"", 1
     first = True
@@ -45,9 +45,9 @@ def whole_lines(source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
         if end:
             line += data.count(b"\n")
             yield data[:end]
-        if len(carried) > limits.max_block_bytes:
+        if len(carried) > limits.max_line_bytes:
             raise OverLimit(
-                f"has more than {limits.max_block_bytes} bytes in line {line}; send a row per line (PROCUREMENT_MAX_BLOCK_BYTES)"
+                f"has more than {limits.max_line_bytes} bytes in line {line}; send a row per line (PROCUREMENT_MAX_BLOCK_BYTES)"
             )
     if carried:
         yield carried

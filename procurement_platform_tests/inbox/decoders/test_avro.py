@@ -121,8 +121,8 @@ def test_optional_everything(desk: Desk) -> None:
     )
     assert desk.reasons(outcome) == {
         2: "order_id is empty: send it in every row",
-        3: "sku is empty: send it in every row",
-        4: "market is empty: send it in every row",
+        3: "sku is empty: send it in every row, or remove the row if it holds a total",
+        4: "market is empty: send it in every row, or remove the row if it holds a total",
     }
 
 

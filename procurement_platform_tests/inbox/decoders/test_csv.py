@@ -50,6 +50,80 @@ def test_empty_lines_are_no_rows(desk: Desk) -> None:
     assert ids(desk, b"\n\r\n" + rows(FINE % b"a", b"\n", b"\r\n", FINE % b"b", b"\n\n")) == ["a", "b"]
 
 
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t"])
+def test_lines_of_separators_alone_are_no_rows_and_keep_their_numbers(desk: Desk, delimiter: bytes) -> None:
+    blank = b",,,,,\n"
+    content = rows(blank, FINE % b"a", blank, b",,\n", b",,,,,,,,\r\n", b"b,DE,SKU-1,?,2,2025-12-20T10:00:00\n", b",DE,,,,\n", blank, blank)
+    outcome = desk.decode(content.replace(b",", delimiter), "csv")
+    assert (outcome.rows, outcome.accepted, outcome.quarantined) == (3, 1, 2)
+    assert [line["row_number"] for line in desk.lines(outcome)] == [2]
+    assert set(desk.reasons(outcome)) == {6, 7}
+    assert outcome.notes == ("rows left out that have no value at all: 6",)
+
+
+def test_a_file_of_lines_of_separators_alone_has_no_rows(desk: Desk) -> None:
+    outcome = desk.decode(rows(b",,,,,\n", b",,\n"), "csv")
+    assert (outcome.status, outcome.rows) == ("accepted", 0)
+    assert outcome.notes == ("rows left out that have no value at all: 2",)
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (b"PK\x03\x04\x14\0\x06\0", "is an Excel workbook or another zip file: save the sheet as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook of an old Excel"),
+        (b"PAR1\x15\x04", "is a Parquet file: let its name end in .parquet"),
+        (b"Obj\x01\x04", "is an Avro file: let its name end in .avro"),
+        (b"\x1f\x8b\x08\0", "is packed by gzip: let its name end in .csv.gz"),
+        (b"%PDF-1.7", "is a PDF: send the rows as CSV"),
+        ("\ufefforder_id,market\n".encode("utf-16-le"), "is not UTF-8: it begins as UTF-16 does"),
+        ("\ufefforder_id,market\n".encode("utf-16-be"), "is not UTF-8: it begins as UTF-16 does"),
+    ],
+)
+def test_what_is_no_text_is_named(desk: Desk, begin: bytes, told: str) -> None:
+    outcome = desk.decode(begin + b"\n" + rows(FINE % b"a"), "csv")
+    assert outcome.status == "rejected"
+    assert told in str(outcome.reason)
+
+
+def test_lines_that_end_with_cr_alone_are_named(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", FINE % b"b").replace(b"\n", b"\r"), "csv")
+    assert outcome.status == "rejected"
+    assert str(outcome.reason).endswith("DE.csv ends lines with CR alone: save it with line ends LF or CRLF")
+    outcome = desk.decode(rows(FINE % b"a", FINE % b"b\rc", FINE % b"d"), "csv")
+    assert outcome.accepted == 2
+    assert desk.reasons(outcome)[2].startswith("ends lines with CR alone within it")
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("1,000", "write 1000 where the comma parts thousands, or 1.000 where it is the decimal comma"),
+        ("-12,500", "write -12500 where the comma parts thousands, or -12.500 where it is the decimal comma"),
+        ("1,5", "write a decimal point, as in 1.5"),
+        ("0,125", "write a decimal point, as in 1.5"),
+        ("1234,567", "write a decimal point, as in 1.5"),
+    ],
+)
+def test_a_comma_in_a_number_is_told_in_every_meaning_it_has(desk: Desk, sent: str, told: str) -> None:
+    outcome = desk.decode(csv_bytes([order(1), order(2, quantity=sent)]), "csv")
+    assert desk.reasons(outcome)[2] == f"quantity {sent} is not a number: {told}"
+
+
+def test_a_row_of_totals_is_told_to_be_removed(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", b"Total,,,14,,\n"), "csv")
+    assert "sku is empty: send it in every row, or remove the row if it holds a total" in desk.reasons(outcome)[2]
+
+
+def test_a_row_with_millions_of_cells_is_told_like_any_that_is_too_long(desk: Desk) -> None:
+    outcome = desk.decode(rows(FINE % b"a", b"b" + b"," * 3_000_000 + b"\n", FINE % b"c"), "csv")
+    assert outcome.accepted == 2
+    assert desk.reasons(outcome)[2].startswith("has 3000001 cells and the header 6")
+    outcome = desk.decode(rows(FINE % b"a", b"b" + b"," * 17 * 1024 * 1024 + b"\n", FINE % b"c"), "csv")
+    assert outcome.status == "rejected"
+    assert "bytes in line 3; send a row per line" in str(outcome.reason)
+
+
 def test_ragged_rows_are_told_and_the_others_taken(desk: Desk) -> None:
     outcome = desk.decode(rows(FINE % b"a", b"b,DE\n", FINE % b"c", b"d,DE,SKU-1,1,2,2025-12-20T10:00:00,more\n", FINE % b"e"), "csv")
     assert [line["order_id"] for line in desk.lines(outcome)] == ["a", "c", "e"]
@@ -82,11 +156,13 @@ def test_a_latin_1_header_makes_the_file_invalid(desk: Desk) -> None:
         assert str(outcome.reason).endswith("DE.csv is not UTF-8: its header has the byte 0xfc; export the file as UTF-8")
 
 
-@pytest.mark.parametrize(("encoding", "told"), [("utf-16", "the byte 0xff"), ("utf-16-le", "zero bytes, as UTF-16 has")])
+@pytest.mark.parametrize(
+    ("encoding", "told"), [("utf-16", "it begins as UTF-16 does"), ("utf-16-le", "its header has zero bytes, as UTF-16 has")]
+)
 def test_utf_16_is_named(desk: Desk, encoding: str, told: str) -> None:
     outcome = desk.decode(rows(FINE % b"a").decode().encode(encoding), "csv")
     assert outcome.status == "rejected"
-    assert str(outcome.reason).endswith(f"is not UTF-8: its header has {told}; export the file as UTF-8")
+    assert str(outcome.reason).endswith(f"is not UTF-8: {told}; export the file as UTF-8")
 
 
 def test_a_row_with_a_bad_byte_and_a_stray_quote_is_told_of_both(desk: Desk) -> None:

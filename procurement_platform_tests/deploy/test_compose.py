@@ -123,6 +123,9 @@ def test_a_run_fits_into_its_pod() -> None:
     [processes] = [int(each["value"]) for each in deployment["env"] if each["name"] == "PROCUREMENT_DECODE_PROCESSES"]
     resources = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]["containerConfig"]["resources"]
     assert of_a_run(processes) <= mib(resources["limits"]["memory"])
+    # Those of the deployment would go into every run with its environment, and take the place of these (dagster-io/dagster#22766).
+    assert deployment["includeConfigInLaunchedRuns"] == {"enabled": True}
+    assert "resources" not in deployment
     assert processes < float(resources["limits"]["cpu"])
 
 

@@ -55,6 +55,13 @@ def test_what_is_installed_is_held_to_its_hashes() -> None:
     assert [rest for name, rest in final if name == "COPY" and "--from=build" in rest] == ["--from=build /opt/venv /opt/venv"]
 
 
+def test_the_builds_arguments_that_the_page_names_are_declared() -> None:
+    page = (CHECKOUT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    [told] = re.findall(r"\((.*) as build arguments", page)
+    declared = [rest for name, rest in stages(DEPLOY / "Dockerfile")[0] if name == "ARG"]
+    assert re.findall(r"`(\w+)`", told) == declared
+
+
 def test_the_image_says_whether_it_works_and_what_it_starts() -> None:
     final = dict(stages(DEPLOY / "Dockerfile")[-1])
     assert "grpc-health-check" in final["HEALTHCHECK"]

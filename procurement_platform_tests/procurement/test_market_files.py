@@ -52,6 +52,23 @@ def test_a_file_that_waits_is_shown_beside_the_one_in_use(shop: Shop) -> None:
     assert ("orders", "DE", "missing") not in found
 
 
+def test_a_file_whose_every_row_is_found_to_contradict_is_no_use_and_its_feed_missing(shop: Shop) -> None:
+    shop.put("orders", "DE", [order("1", "B", 7), order("1", "B", 8)], form="csv")
+    shop.run()
+    found = lines(shop)
+    used = found["orders", "DE.csv", "accepted"]
+    assert (used.rows, used.accepted, used.quarantined, used.note) == (2, 0, 2, "none of its rows can be used")
+    assert ("orders", "DE", "missing") in found
+    assert ("MISSING_FILE", "DE") in {(rule, market) for rule, market, *_ in shop.exceptions()}
+
+
+def test_of_a_rejected_file_nobody_counted_the_rows(shop: Shop) -> None:
+    shop.put_bytes("orders", "DE.csv", b"order_id,market\n1,DE\n")
+    shop.run()
+    rejected = lines(shop)["orders", "DE.csv", "rejected"]
+    assert (rejected.rows, rejected.accepted, rejected.quarantined, rejected.duplicates) == (None, None, None, None)
+
+
 def test_a_file_that_waits_of_no_active_market_is_not_said_to_be_taken(shop: Shop) -> None:
     shop.put("orders", "XX", [order("1", "B", 7)], form="csv")
     told = "in the inbox; XX is no market that is active on 2025-12-20: correct the name, or load the market"

@@ -107,8 +107,16 @@ def _change(connection: psycopg.Connection, file: TableFile) -> Change:
     added = new.join(old, on=key, how="anti", nulls_equal=True).height
     same = new.join(old, on=whole, how="semi", nulls_equal=True).height
     removed = old.join(new, on=key, how="anti", nulls_equal=True).select(key)
-    gone = tuple(" ".join("(all)" if each is None else str(each) for each in row) for row in removed.sort(key).head(TOLD_GONE).iter_rows())
+    listed = removed.sort(key).head(TOLD_GONE).iter_rows(named=True)
+    gone = tuple(" ".join(_in_words(name, value) for name, value in row.items()) for row in listed)
     return Change(old.height, new.height, added, new.height - same - added, removed.height, gone)
+
+
+def _in_words(column: str, value: object) -> str:
+    """A part of a key; of a row without a market that it is for all, of one without a beginning that it has none."""
+    if value is not None:
+        return str(value)
+    return "(all)" if column == "market" else f"(no {column})"
 
 
 def _within(file: TableFile) -> Iterator[Problem]:
@@ -141,7 +149,7 @@ def _repeated(file: TableFile) -> Iterator[Problem]:
     sound = file.frame.filter(~pl.col(BAD)).select(ROW, *key)
     repeated = sound.with_columns(first=pl.col(ROW).min().over(key)).filter(pl.col(ROW) > pl.col("first"))
     for values in repeated.iter_rows(named=True):
-        named = ", ".join(f"{name} {values[name] if values[name] is not None else '(all)'}" for name in key)
+        named = ", ".join(f"{name} {_in_words(name, values[name])}" for name in key)
         yield file.problem(values[ROW], key[0], values[key[0]], f"row {values['first']} has the same {named}; remove one")
 
 

@@ -78,8 +78,7 @@ def read_table(path: Path, table: ReferenceTable) -> TableFile:
         return TableFile(table, file, _empty(table), tuple(problems), complete=False)
     numbers: Iterable[int] = range(1, len(rows) + 1)
     if ragged := [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]:
-        what = f"cells, the header has {len(header)}; quote cells that contain the separator"
-        problems += [Problem(file, number, 0, f": {len(rows[number - 1])} {what}") for number in ragged]
+        problems += [Problem(file, number, 0, f": {_ragged(len(rows[number - 1]), len(header))}") for number in ragged]
         numbers = [number for number, row in enumerate(rows, start=1) if len(row) == len(header)]
         rows = [row for row in rows if len(row) == len(header)]
     cells = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
@@ -152,6 +151,11 @@ def _empty(table: ReferenceTable) -> pl.DataFrame:
 
 
 _Faults = list[tuple[pl.Series, str]]
+
+
+def _ragged(cells: int, columns: int) -> str:
+    remedy = "write one for each column, empty ones too" if cells < columns else "quote cells that contain the separator"
+    return f"{cells} cell{'s' if cells != 1 else ''}, the header has {columns}; {remedy}"
 
 
 def _typed(raw: pl.Series, column: ReferenceColumn) -> tuple[pl.Series, _Faults]:

@@ -30,10 +30,12 @@ def locks(far: Far) -> list[str]:
     return [f"{lock.tablename} {lock.agentInfo}" for lock in held]
 
 
-def test_a_run_killed_at_a_step_at_any_moment_or_with_a_table_locked_heals(far: Far) -> None:
+# A run of 100,000 lines takes 71 s (docs/cluster.md), these less; a killed one about half. After each all tables are read, by both readers.
+@pytest.mark.timeout(900 + 90 * (len(STEPS) + KILLS))
+def test_a_run_killed_at_every_step_at_any_moment_or_with_a_table_locked_heals(far: Far) -> None:
     known, state = len(far.crashes()), far.send()
-    chosen = random.Random(2025)  # noqa: S311 -- the same moments every time
-    steps = [(AT_STEP, 1, step) for step in (STEPS if len(STEPS) <= KILLS else chosen.sample(STEPS, KILLS))]
+    chosen = random.Random(97002)  # noqa: S311 -- the same moments every time
+    steps = [(AT_STEP, 1, step) for step in STEPS]
     moments = [(FILES, chosen.randrange(1, FILE_OPERATIONS), "") for _ in range(KILLS)]
     for place, number, word in (*steps, *moments, (LOCKED, 4, "")):
         run = far.start(place, number=number, word=word)

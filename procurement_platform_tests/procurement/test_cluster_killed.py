@@ -56,7 +56,8 @@ def test_of_two_runs_of_a_day_the_second_is_told_who_has_it(far: Far) -> None:
     first = far.start(AT_STEP, word="net_demand")
     first.wait_held()
     second = far.start()
-    far.fail(second, f"procurement {DAY} is being worked on by command run ", f", process {first.process.pid} on ")
+    words = (f"procurement {DAY} is being worked on by command run ", f", process {first.process.pid} on ")
+    far.fail(second, *words, recorded=False)
     far.check_whole()
     first.go_on()
     far.finish(first, state)
@@ -74,7 +75,7 @@ def test_a_run_that_loses_its_day_within_a_commit_adds_nothing_to_the_next_run_s
     far.heal(state)  # it has taken the lock that the first held
     before = far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)
     first.go_on()
-    far.fail(first, f"the lock of procurement {DAY} was lost")
+    far.fail(first, f"the lock of procurement {DAY} was lost", recorded=False)
     assert (far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)) == before
     assert far.in_pyiceberg(NET_DEMAND) == far.in_trino(NET_DEMAND) == far.rows[state][NET_DEMAND.name]
     assert locks(far) == []
@@ -89,6 +90,6 @@ def test_a_run_that_lost_its_day_with_postgresql_commits_nothing_afterwards(far:
     far.heal(state)  # another run has had the day meanwhile
     before = far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)
     first.go_on()
-    far.fail(first, f"the lock of procurement {DAY} was lost")
+    far.fail(first, f"the lock of procurement {DAY} was lost", recorded=False)
     assert (far.platform.catalog.load(NET_DEMAND).current_snapshot(), service.published_day(far.platform, DAY)) == before
     far.check_whole()

@@ -59,9 +59,9 @@ class Embedded:
             )
         return Lake(url)
 
-    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:  # noqa: ARG002  the cluster's takes it
+    def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:
         database.ensure()
-        return TableCatalog(lake, database.sqlalchemy_url)
+        return TableCatalog(lake, database.sqlalchemy_url, keep_snapshots=settings.snapshot_retention)
 
     def engine(self, settings: Settings, lake: Lake) -> Engine:
         from procurement_platform.engines.duckdb import DuckDBEngine
@@ -107,7 +107,7 @@ class Cluster:
 
     def catalog(self, lake: Lake, database: Database, settings: Settings) -> TableCatalog:
         opened = in_metastore(settings.metastore_uri, partial(is_free, database))
-        return TableCatalog(lake, opened, namespace=settings.table_schema)
+        return TableCatalog(lake, opened, namespace=settings.table_schema, keep_snapshots=settings.snapshot_retention)
 
     def engine(self, settings: Settings, lake: Lake) -> Engine:
         from procurement_platform.engines.trino import TrinoEngine

@@ -223,7 +223,13 @@ class Settings(BaseSettings):
     run_retention_days: int = Field(30, ge=0, le=MOST_DAYS, description="A run's files are kept at least this many days.")
     run_retention_runs: int = Field(3, ge=1, le=MOST_DAYS, description="And at least this many runs of each day are kept.")
     snapshot_retention: int = Field(
-        10, ge=1, le=MOST_DAYS, description="`maintain expire` leaves each table this many snapshots, the current one among them."
+        10,
+        ge=1,
+        le=MOST_DAYS,
+        description=(
+            "`maintain expire` leaves each table this many snapshots, the current one among them. Commits leave as many, or 10 where that "
+            "is more, and up to ten older ones."
+        ),
     )
     compact_files: int = Field(
         100,

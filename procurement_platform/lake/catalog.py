@@ -73,10 +73,13 @@ def in_metastore(uri: str, free: Callable[[Work], bool] = unknown) -> Opened:
 
 
 class TableCatalog:
-    """The lake's tables as Iceberg tables of a namespace, in the catalog that `opened` opens; a text is the URI of a database."""
+    """The lake's tables as Iceberg tables of a namespace, in the catalog that `opened` opens; a text is the URI of a database.
 
-    def __init__(self, lake: Lake, opened: Opened | str, *, namespace: str = NAMESPACE) -> None:
-        self._lake, self._namespace = lake, namespace
+    A commit leaves a table its newest `KEEP_SNAPSHOTS` snapshots, or `keep_snapshots` where these are more, and up to `EXPIRE_EVERY` older.
+    """
+
+    def __init__(self, lake: Lake, opened: Opened | str, *, namespace: str = NAMESPACE, keep_snapshots: int = 0) -> None:
+        self._lake, self._namespace, self._keep_snapshots = lake, namespace, keep_snapshots
         self._opened = in_database(opened) if isinstance(opened, str) else opened
         self._known: set[str] = set()
         self._brought_up: set[str] = set()
@@ -189,8 +192,9 @@ class TableCatalog:
                 ) from problem
             except overtaken as problem:
                 raise LakeUnavailable(f"{table.name} {run_date} was not committed ({problem}): run the day again") from problem
-            if made is not None and len(made.snapshots()) >= KEEP_SNAPSHOTS + EXPIRE_EVERY:
-                self._expire(table)
+            keep = max(KEEP_SNAPSHOTS, self._keep_snapshots)
+            if made is not None and len(made.snapshots()) >= keep + EXPIRE_EVERY:
+                self._expire(table, keep)
         snapshot = made.current_snapshot() if made is not None else None
         return snapshot.snapshot_id if snapshot else None
 
@@ -229,13 +233,13 @@ class TableCatalog:
         if "_catalog" in self.__dict__:
             self.__dict__.pop("_catalog").close()
 
-    def _expire(self, table: Table) -> None:
+    def _expire(self, table: Table, keep: int) -> None:
         # Snapshots go, files stay: a run's files are kept by the run registry, not by snapshots.
         from pyiceberg.table.update.snapshot import ExpireSnapshots
 
         try:
             iceberg = self.load(table)
-            if old := old_snapshots(iceberg, KEEP_SNAPSHOTS):
+            if old := old_snapshots(iceberg, keep):
                 ExpireSnapshots(_transaction()(iceberg, autocommit=True)).by_ids(old).commit()
         except LockLost:
             raise

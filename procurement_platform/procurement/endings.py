@@ -17,11 +17,12 @@ from dagster import (
     RunsFilter,
 )
 
-from procurement_platform.database.locks import DayLock
+from procurement_platform.database.locks import DayLock, is_free
 from procurement_platform.dayrun import without_paths
 from procurement_platform.errors import DayBusy
 from procurement_platform.finished import PARTITION_TAG, utc
 from procurement_platform.inbox.identity import parse_date
+from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.platform import Platform
 from procurement_platform.procurement.publication import DOMAIN, show_crash
 from procurement_platform.procurement.service import notice_killed
@@ -36,6 +37,8 @@ JOB = "procurement_day"
 KILLED = "The run was killed before it ended, and found so later."
 _RUNNING = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 _COMMAND_SECONDS, _LAUNCHED_SECONDS = 3.0, 60.0  # by then a run's first step has begun, or waits for the day
+SUSPECTED = "Nobody works on maintenance. A run of it that says nothing more for two minutes is taken for one that was killed."
+SILENCE = dt.timedelta(minutes=2)  # a step's process takes seconds to start
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def find_killed(platform: Platform, instance: DagsterInstance) -> list[dt.date]:
     early = mark_killed(platform, instance)
     for run_date in early:
         _bring_up(platform, run_date)
+    mark_killed_maintenance(platform, instance, dt.datetime.now(dt.UTC))
     return dates + early
 
 
@@ -154,6 +158,38 @@ def _bring_up(platform: Platform, run_date: dt.date) -> bool:
         return False  # the run that holds the day will do it
     with lock:
         return show_crash(platform, run_date)
+
+
+def mark_killed_maintenance(platform: Platform, instance: DagsterInstance, now: dt.datetime) -> None:
+    """Tells the event log of maintenance runs that were killed: nothing else knows of them.
+
+    Raises:
+        DatabaseUnavailable: the database went away.
+    """
+    # A task has the lock from just after its step began to just before it ends. Of a live run it is free for moments only, about which the
+    # run says something: a step begins, a step ended. So one that is silent while the lock is free was killed, or has given the lock back
+    # just now, after a long task: a second look tells which. What the first one saw is noted in the run's own log, where it stays the last
+    # word only of a run that was killed. (One that lost its lock with the database and works on says itself how it ended, and that counts.)
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])):
+        if not _is_maintenance(run):
+            continue
+        for record in instance.get_records_for_run(run.run_id, limit=1, ascending=False).records:
+            last = record.event_log_entry
+            silent = now - dt.datetime.fromtimestamp(last.timestamp, dt.UTC) > SILENCE
+            if silent and is_free(platform.database, MAINTENANCE):
+                if last.dagster_event is not None and last.dagster_event.message == SUSPECTED:
+                    instance.report_run_failed(run, KILLED)
+                else:
+                    instance.report_engine_event(SUSPECTED, run)
+
+
+def _is_maintenance(run: DagsterRun) -> bool:
+    """Whether all that a run does is tasks that take the lock of maintenance."""
+    from procurement_platform.procurement.assets.maintenance import MAINTENANCE as ASSETS
+    from procurement_platform.procurement.assets.maintenance import maintenance_job
+
+    chosen = run.asset_selection or frozenset()
+    return run.job_name == maintenance_job.name or (bool(chosen) and chosen <= {asset.key for asset in ASSETS})
 
 
 def trace(platform: Platform, instance: DagsterInstance, record: RunRecord) -> bool:

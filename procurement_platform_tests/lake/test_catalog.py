@@ -29,7 +29,9 @@ from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
 from procurement_platform.lake.metastore_locks import TableHeld
 from procurement_platform.lake.publish import Publisher
+from procurement_platform.platform import Platform
 from procurement_platform.procurement.tables import TABLES
+from procurement_platform.settings import Settings
 from procurement_platform_tests.lake.parts import PARTS, Stage
 from procurement_platform_tests.lake.test_database_catalog import hold
 
@@ -97,6 +99,23 @@ def test_metadata_stays_small_however_many_commits_there_were(publisher: Publish
     metadata = Path(unquote(urlsplit(table.metadata_location).path))
     assert len(list(metadata.parent.glob("*.metadata.json"))) <= kept + 2
     assert len(publisher.catalog.files(PARTS, FIRST, FIRST + dt.timedelta(days=14))) == 15
+
+
+@pytest.mark.parametrize(
+    ("retention", "expected"), [(5, [1, 2, 3, 4, 5, 6, 5, 6, 5]), (1, [1, 2, 3, 2, 3, 2, 3, 2, 3])], ids=["more are kept", "never fewer"]
+)
+def test_commits_leave_as_many_snapshots_as_the_setting_says_where_that_is_more(
+    home: Settings, stage: Stage, monkeypatch: pytest.MonkeyPatch, retention: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr(catalogs, "KEEP_SNAPSHOTS", 2)
+    monkeypatch.setattr(catalogs, "EXPIRE_EVERY", 2)
+    platform, found = Platform(home.model_copy(update={"snapshot_retention": retention})), []
+    for n in range(9):
+        day = FIRST + dt.timedelta(days=n)
+        platform.catalog.replace(PARTS, day, stage(day, "run", ["bolt"]), {})
+        found.append(len(platform.catalog.load(PARTS).snapshots()))
+    platform.close()
+    assert found == expected
 
 
 def test_a_tag_on_an_old_snapshot_keeps_that_one_alone(publisher: Publisher, stage: Stage) -> None:

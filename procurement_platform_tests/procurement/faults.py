@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pyiceberg.expressions import EqualTo
 from trino.dbapi import Connection
 
+from procurement_platform.dayrun import without_paths
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Table
 from procurement_platform.platform import Platform
@@ -162,11 +163,17 @@ class Far:
         assert not differing, differing
         assert RunLog(self.platform.database, DOMAIN).standing_crash(DAY) is None
 
-    def fail(self, run: Run, *words: str) -> None:
-        """The run ends with exit code 1, a line that has these words, and the same as the day's crash."""
+    def fail(self, run: Run, *words: str, recorded: bool = True) -> None:
+        """The run ends with exit code 1 and a line with these words; where it is `recorded`, the same is the newest of the day's crashes.
+
+        It is not of a run that never had the day, nor of one that lost it with PostgreSQL: the next run has recorded that one as killed.
+        """
         assert run.end() == 1, run.told
         assert all(word in run.error for word in words), run.error
         assert "Traceback" not in run.told
+        if recorded:
+            _, _, why = run.error.partition(f"{DAY} failed: ")
+            assert service.crashes(self.platform, DAY)[-1].message == without_paths(why, self.platform)
 
     def close(self) -> None:
         """Ends what was started, also the runs of a test that failed."""

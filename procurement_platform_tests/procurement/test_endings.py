@@ -16,9 +16,22 @@ from procurement_platform.database.locks import DayLock
 from procurement_platform.definitions import defs
 from procurement_platform.errors import DayBusy, LakeUnavailable
 from procurement_platform.instance import prepare_dagster_home
+from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.platform import Platform, platform_for
 from procurement_platform.procurement import endings, service
-from procurement_platform.procurement.endings import CRASH_CHECK, JOB, failure_of, find_killed, findings, run_date_of, trace
+from procurement_platform.procurement.assets.maintenance import MAINTENANCE as MAINTENANCE_ASSETS
+from procurement_platform.procurement.endings import (
+    CRASH_CHECK,
+    JOB,
+    KILLED,
+    SILENCE,
+    failure_of,
+    find_killed,
+    findings,
+    mark_killed_maintenance,
+    run_date_of,
+    trace,
+)
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.running import QUIET
 from procurement_platform.quality.crashes import RunLog
@@ -286,6 +299,69 @@ def test_runs_of_other_domains_are_not_ours(job: str, tags: dict[str, str], expe
 def test_a_run_of_our_assets_is_ours_whatever_its_job() -> None:
     made = dg.DagsterRun("__ASSET_JOB", tags={"dagster/partition": str(DAY)}, asset_selection=frozenset({dg.AssetKey("net_demand")}))
     assert run_date_of(made) == DAY
+
+
+KILLED_WITHIN_A_TASK = """
+import os, signal
+import dagster as dg
+from procurement_platform.definitions import defs
+from procurement_platform.procurement import maintenance
+maintenance.expire_snapshots = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+defs.resolve_job_def("maintenance").execute_in_process(instance=dg.DagsterInstance.get())
+"""
+
+
+def look_later(desk: Shop, instance: dg.DagsterInstance) -> None:
+    """As the sensor looks once runs that say nothing more have been silent for long."""
+    mark_killed_maintenance(desk.platform, instance, dt.datetime.now(dt.UTC) + SILENCE + dt.timedelta(seconds=1))
+
+
+def states(instance: dg.DagsterInstance) -> dict[str, dg.DagsterRunStatus]:
+    return {run.run_id: run.status for run in instance.get_runs()}
+
+
+def test_a_killed_maintenance_is_marked_at_the_second_look_at_its_silence(desk: Shop, instance: dg.DagsterInstance) -> None:
+    desk.run()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITHIN_A_TASK], capture_output=True, text=True, timeout=100, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with DayLock.named(desk.platform.database, MAINTENANCE, "the next one"):  # had once the server has noticed
+        look_later(desk, instance)
+    ((run_id, status),) = states(instance).items()
+    assert status == dg.DagsterRunStatus.STARTED
+    find_killed(desk.platform, instance)
+    look_later(desk, instance)
+    assert states(instance) == {run_id: dg.DagsterRunStatus.STARTED}
+    find_killed(desk.platform, instance)
+    assert states(instance) == {run_id: dg.DagsterRunStatus.STARTED}
+    look_later(desk, instance)
+    assert states(instance) == {run_id: dg.DagsterRunStatus.FAILURE}
+    failed = failure_of(entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event is not None)
+    assert failed is not None
+    assert failed.message == KILLED
+
+
+def test_maintenance_that_works_or_says_something_is_not_killed_nor_is_any_other_run(desk: Shop, instance: dg.DagsterInstance) -> None:
+    desk.run()
+    job, assets = defs.resolve_job_def("maintenance"), defs.resolve_implicit_global_asset_job_def()
+    started = dg.DagsterRunStatus.STARTED
+    of_job = instance.create_run_for_job(job, status=started)
+    of_assets = instance.create_run_for_job(assets, status=started, asset_selection={MAINTENANCE_ASSETS[0].key})
+    of_day = instance.create_run_for_job(defs.resolve_job_def(JOB), tags={"dagster/partition": str(DAY)}, status=started)
+
+    def all_say(text: str) -> None:
+        for run in (of_job, of_assets, of_day):
+            instance.report_engine_event(text, run)
+
+    all_say("a task begins")
+    with DayLock.named(desk.platform.database, MAINTENANCE, "the task"):
+        look_later(desk, instance)
+        look_later(desk, instance)
+    look_later(desk, instance)  # the task gave the lock back a moment ago
+    all_say("the task ended")
+    look_later(desk, instance)
+    assert set(states(instance).values()) == {started}
+    look_later(desk, instance)
+    assert {run_id for run_id, status in states(instance).items() if status == started} == {of_day.run_id}
 
 
 @pytest.mark.live

@@ -6,6 +6,7 @@ import pytest
 from procurement_platform.inbox.ledger import LedgerFile
 from procurement_platform.procurement.handing_in import hand_in, withdraw
 from procurement_platform.procurement.stale import OLD_DATES_PER_LOOK, old_dates, stale_after, stale_days
+from procurement_platform.procurement.tables import ORDER_LINES
 from procurement_platform_tests.procurement.shop import DAY, Shop, order
 
 NEXT = DAY + dt.timedelta(days=1)
@@ -56,6 +57,25 @@ def test_a_day_long_ago_is_stale_once_a_file_comes(shop: Shop) -> None:
     assert stale_days(shop.platform, later) == []
     shop.put("orders", "DE", [order("1", "A", 1)])
     assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "never published")]
+
+
+def test_a_published_day_whose_inbox_folders_are_moved_away_is_what_it_was(shop: Shop) -> None:
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+    shop.put("orders", "DE", [order("1", "A", 1)])
+    shop.put("orders", "DE", [order("1", "A", 1), order("2", "B", 7)], suffix="__late")
+    shop.put_bytes("orders", "GB.avro", b"no Avro file")
+    shop.all_counted()
+    shop.run()
+    before = shop.csvs(), shop.report(), shop.demand()
+    for feed in ("orders", "stock"):
+        (shop.inbox / feed / DAY.isoformat()).rename(shop.platform.settings.home / feed)
+    assert stale_days(shop.platform, later, [DAY]) == []
+    shop.run()
+    assert (shop.csvs(), shop.report(), shop.demand()) == before
+    shop.put("orders", "DE", [order("3", "C", 2)], suffix="__later")
+    assert [day.why for day in stale_days(shop.platform, later)] == ["new: DE__later.avro"]
+    shop.run()
+    assert {row["order_id"] for row in shop.rows(ORDER_LINES)} == {"1", "2", "3"}
 
 
 def test_dates_that_lie_far_apart_are_read_apart(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

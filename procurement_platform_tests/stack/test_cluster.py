@@ -30,7 +30,8 @@ def test_it_starts_quickly_and_small(cluster: Cluster, capsys: pytest.CaptureFix
     memory = sum(each.memory for each in stack.status(cluster.place))
     with capsys.disabled():
         print(f"\nthe stack: {cluster.cold_seconds:.1f} s from nothing to ready, {memory / 1024**3:.2f} GiB")  # noqa: T201
-    assert cluster.cold_seconds < COLD_SECONDS * (1 + cluster.load_before / 2)  # on two cores that others may use, too
+    # On two cores that others may use, too: then half of them are its own. A limit that grew on with the load would hold nothing back.
+    assert cluster.cold_seconds < COLD_SECONDS * min(2, 1 + cluster.load_before / 2)
     assert memory < BYTES
     assert set(cluster.states().values()) == {"running"}
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 from hive_metastore.ThriftHiveMetastore import Client
@@ -35,7 +34,7 @@ from procurement_platform.inbox.raw_columns import RawColumn, added_columns, con
 from procurement_platform.lake.committing import Work, unguarded, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import Connections
-from procurement_platform.lake.metastore_locks import Holder, TableHeld, locked
+from procurement_platform.lake.metastore_locks import Holder, TableHeld, TableLocks
 
 Done = Literal["registered", "unregistered", "moved", "renewed", "failed"]
 RAW = "raw"
@@ -187,9 +186,9 @@ class RawTables:
         """
         if self._table(client, feed) is None:
             self._created(client, feed)
-        held = partial(locked, self._connections, guard=guard, free=self._free)
+        locks = TableLocks(self._connections, client, self._schema, feed.name, guard, self._free)
         try:
-            with held(client, self._schema, feed.name, Holder.here(day, "raw table"), _WAIT_SECONDS) as lock:
+            with locks.held(Holder.here(day, "raw table"), _WAIT_SECONDS) as lock:
                 table = client.get_table(self._schema, feed.name)
                 known = _columns(feed, table)
                 added = added_columns(known, wanted.schemas)

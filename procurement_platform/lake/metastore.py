@@ -1,13 +1,14 @@
 """Iceberg's catalog in a Hive Metastore: PyIceberg's, with commits that survive what a network and killed processes do.
 
-Other than PyIceberg's, it gives each answer a time limit, says so where a commit's outcome is not known, names the holder of a lock and
-takes away a lock whose holder is gone (`metastore_locks`), and reads and writes metadata through the lake's own file system.
+Other than PyIceberg's, it gives each answer a time limit, looks at the table where a commit's answer does not come, and says so where its
+outcome stays unknown (`metastore_doubts`), names the holder of a lock and takes away a lock whose holder is gone (`metastore_locks`), and
+reads and writes metadata through the lake's own file system.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from hive_metastore.ThriftHiveMetastore import Client
@@ -29,11 +30,14 @@ from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake.committing import COMMITTING, Work, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore_client import ConnectionLost, Connections, may_pass, told
-from procurement_platform.lake.metastore_locks import Holder, TableLock, locked
+from procurement_platform.lake.metastore_doubts import IN_DOUBT_SECONDS, Doubts
+from procurement_platform.lake.metastore_locks import Holder, TableLock, TableLocks, by_the_minute
 from procurement_platform.lake.write_behind import WriteBehind
 from procurement_platform.retry import retried
 
 ANSWER_SECONDS = 60.0
+LOOK_SECONDS = 10.0  # an answer may take, where a table is looked at to see what became of a commit
+OUTCOME_SECONDS = 60.0  # it is looked at, again and again; with `ANSWER_SECONDS` less than the metastore keeps a silent holder's lock
 PATIENCE_SECONDS = 60.0  # for a metastore that restarts
 LOCK_SECONDS = 300.0  # for the commits of other days
 SCHEMA_FOLDER = "schema"  # where tables go that somebody makes by hand in the namespace
@@ -54,12 +58,25 @@ class LakeFileIO(FsspecFileIO):
 
 
 class Metastore(HiveCatalog):
-    """The catalog of a lake in the metastore at `thrift://host:port` (several: separated by commas)."""
+    """The catalog of a lake in the metastore at `thrift://host:port` (several: separated by commas).
+
+    A commit's answer may take `answer_seconds`; then the table is looked at for `outcome_seconds`. `doubt_seconds`: how long it is left
+    locked after that.
+    """
 
     def __init__(
-        self, lake: Lake, name: str, uri: str, free: Callable[[Work], bool] = unknown, *, answer_seconds: float = ANSWER_SECONDS
+        self,
+        lake: Lake,
+        name: str,
+        uri: str,
+        free: Callable[[Work], bool] = unknown,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        outcome_seconds: float = OUTCOME_SECONDS,
+        doubt_seconds: float = IN_DOUBT_SECONDS,
     ) -> None:
         self._lake, self._connections = lake, Connections(uri, answer_seconds, PATIENCE_SECONDS)
+        self._outcome_seconds, self._doubt = outcome_seconds, dt.timedelta(seconds=doubt_seconds)
         super().__init__(name, uri=uri, warehouse=lake.location)
         self._free = free
         self._client: Any = self._connections  # PyIceberg's has no time limit, and is one for all threads
@@ -86,25 +103,34 @@ class Metastore(HiveCatalog):
             CommitFailedException: the change was not made; another attempt begins with the table's newest state.
             LakeUnavailable: it was not made: others held the table all the time, or the metastore refuses it for good.
             LockLost: it was not made: the day is not this commit's any more.
-            CommitStateUnknownException: the metastore was told to make it, and did not say whether it did.
+            CommitStateUnknownException: the metastore was told to make it, and cannot be seen to have made it: it may do so yet, so the
+                table stays locked.
         """
         database, name = self.identifier_to_database_and_table(table.name(), NoSuchTableError)
         committing = COMMITTING.get()
         holder = Holder.here(committing.work, committing.holder)
-        held = partial(locked, self._connections, guard=committing.guard, free=self._free)
         try:
-            with self._connections as client, held(client, database, name, holder, LOCK_SECONDS) as lock:
-                found = self._get_hive_table(client, database, name)
-                current = self._convert_hive_into_iceberg(found)
-                staged = self._update_and_stage_table(current, table.name(), requirements, updates)
-                if staged.metadata != current.metadata:
-                    self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
-                    _settle(table.io)  # the manifests, which went meanwhile
-                    self._describe(found, current, staged)
-                    self._alter(client, lock, found, current.metadata_location, staged)
-                return CommitTableResponse(metadata=staged.metadata, metadata_location=found.parameters[METADATA_LOCATION])
+            with self._connections as client:
+                doubts = self._doubts(client, database, name, table.metadata_location)
+                locks = TableLocks(self._connections, client, database, name, committing.guard, self._free, doubts.of)
+                with locks.held(holder, LOCK_SECONDS) as lock:
+                    found = self._get_hive_table(client, database, name)
+                    current = self._convert_hive_into_iceberg(found)
+                    staged = self._update_and_stage_table(current, table.name(), requirements, updates)
+                    if staged.metadata != current.metadata:
+                        self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
+                        _settle(table.io)  # the manifests, which went meanwhile
+                        self._describe(found, current, staged)
+                        self._alter(lock, doubts, found, current.metadata_location, staged)
+                    return CommitTableResponse(metadata=staged.metadata, metadata_location=found.parameters[METADATA_LOCATION])
         except ConnectionLost as problem:  # before the change was asked for
             raise CommitFailedException(str(problem)) from problem
+
+    def _doubts(self, client: Client, database: str, name: str, metadata: str) -> Doubts:
+        def location() -> str:
+            return str(self._get_hive_table(client, database, name).parameters[METADATA_LOCATION])
+
+        return Doubts(self._lake, self._lake.relative(metadata).rpartition("/")[0], self._doubt, location)
 
     def _describe(self, table: HiveTable, current: Table, staged: StagedTable) -> None:
         """Puts the new state into the metastore's entry; what others keep there stays."""
@@ -114,30 +140,47 @@ class Metastore(HiveCatalog):
         table.parameters = parameters | _construct_parameters(staged.metadata_location, current.metadata_location, staged.properties)
         table.sd = _construct_hive_storage_descriptor(staged.schema(), staged.location())
 
-    def _alter(self, client: Client, lock: TableLock, table: HiveTable, before: str, staged: StagedTable) -> None:
+    def _alter(self, lock: TableLock, doubts: Doubts, table: HiveTable, before: str, staged: StagedTable) -> None:
         # Metastores that know the expectation (HIVE-26882) refuse the change where another was made meanwhile; 3.1.3 does not read it.
         context = {DO_NOT_UPDATE_STATS: "true", "expected_parameter_key": METADATA_LOCATION, "expected_parameter_value": before}
         lock.check()
         COMMITTING.get().guard()
-        try:
-            client.alter_table_with_environment_context(table.dbName, table.tableName, table, EnvironmentContext(properties=context))
-        except TTransportException as problem:
-            raise CommitStateUnknownException(f"the Hive Metastore at {self.uri} did not answer: {problem}") from problem
-        except TException as problem:  # it answered, with an error: what it says now is how it ended
+        with doubts.kept(lock, staged.metadata_location):
             try:
-                with self._connections as anew:
-                    now = self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION]
-            except Exception:  # noqa: BLE001 -- whatever it is, nothing is known
-                raise CommitStateUnknownException(f"the Hive Metastore at {self.uri} failed: {problem}") from problem
-            if now == staged.metadata_location:
-                return
-            said = told(self.uri, problem)
-            if now != before or may_pass(said):
-                raise CommitFailedException(str(said)) from problem
-            with suppress(OSError, LakeUnavailable):  # nothing names it; what stays goes by `maintain orphans`
-                staged.io.delete(staged.metadata_location)
-            what = f"{table.tableName} {COMMITTING.get().work or ''}".strip()
-            raise LakeUnavailable(f"{what} was not committed: {said}; mend that, then run again") from problem
+                properties = EnvironmentContext(properties=context)
+                lock.client.alter_table_with_environment_context(table.dbName, table.tableName, table, properties)
+            except TException as problem:
+                lock.silent = isinstance(problem, TTransportException)
+                self._find_out(problem, table, before, staged)
+
+    def _find_out(self, problem: TException, table: HiveTable, before: str, staged: StagedTable) -> None:
+        """Returns where a change was made in spite of an error; raises what became of it otherwise."""
+        silent = isinstance(problem, TTransportException)
+
+        def look() -> str:
+            with self._connections.impatient(LOOK_SECONDS) as anew:
+                named = str(self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION])
+            if silent and named != staged.metadata_location:
+                raise CommitStateUnknownException("it may be made yet")
+            return named  # after an answer with an error, what it says is how it ended
+
+        try:
+            now = retried(look, lambda _: True, seconds=self._outcome_seconds, longest=1.0)
+        except Exception:  # noqa: BLE001 -- whatever it is, nothing is known
+            until = by_the_minute(dt.datetime.now(dt.UTC) + self._doubt)
+            raise CommitStateUnknownException(
+                f"the Hive Metastore at {self.uri} {'did not answer' if silent else 'failed'}: {problem}; "
+                f"the table stays locked until the change is there, or until {until}"
+            ) from problem
+        if now == staged.metadata_location:
+            return
+        said = told(self.uri, problem)
+        if now != before or may_pass(said):
+            raise CommitFailedException(str(said)) from problem
+        with suppress(OSError, LakeUnavailable):  # nothing names it; what stays goes by `maintain orphans`
+            staged.io.delete(staged.metadata_location)
+        what = f"{table.tableName} {COMMITTING.get().work or ''}".strip()
+        raise LakeUnavailable(f"{what} was not committed: {said}; mend that, then run again") from problem
 
     @staticmethod
     def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:

@@ -71,9 +71,9 @@ class Connections:
         if told is not None:
             raise told from error
 
-    def impatient(self) -> "Connections":
-        """The same metastore, tried once."""
-        return Connections(self.uris, self._seconds, 0.0)
+    def impatient(self, seconds: float | None = None) -> "Connections":
+        """The same metastore, tried once; `seconds`: how long an answer may take there."""
+        return Connections(self.uris, self._seconds if seconds is None else seconds, 0.0)
 
     def _connect(self) -> TBufferedTransport:
         lost: TException | None = None

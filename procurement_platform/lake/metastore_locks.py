@@ -1,6 +1,7 @@
 """The metastore's lock of a table, held while one commit is made: it names its holder, and one whose holder is gone is taken away.
 
-A process that is killed between lock and unlock leaves its lock, which the metastore keeps for minutes or for ever.
+A process that is killed between lock and unlock leaves its lock, which the metastore keeps for minutes or for ever. One that does not know
+whether the metastore makes its change yet leaves its lock on purpose (`metastore_doubts`).
 """
 
 import datetime as dt
@@ -76,12 +77,36 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What is known of a lock that was left because the metastore may yet make the change that it was held for.
+
+    `over`: the change is there, or does not come any more. `forget` removes what tells of the doubt.
+    """
+
+    since: dt.datetime
+    until: dt.datetime
+    over: bool
+    forget: Callable[[], None]
+
+
+def undoubted(_: int, __: str) -> Doubt | None:
+    """Whether a lock is in doubt, by its number and holder, where there is no way to know: none is."""
+    return None
+
+
+@dataclass
 class TableLock:
-    """A lock that is held. `check` makes sure, just before the commit, that nobody has taken it away."""
+    """A lock that is held. `check` makes sure, just before the commit, that nobody has taken it away.
+
+    `kept`: it is not given back at the end. `silent`: nothing more is asked over its connection.
+    """
 
     client: Client
     lock_id: int
     table: str
+    holder: Holder
+    kept: bool = False
+    silent: bool = False
 
     def check(self) -> None:
         if _state(self.client, self.lock_id) != LockState.ACQUIRED:
@@ -92,74 +117,106 @@ class TableHeld(LakeUnavailable):
     """Others held a table's lock all the time. Nothing was committed."""
 
 
-@contextmanager
-def locked(
-    connections: Connections,
-    client: Client,
-    database: str,
-    table: str,
-    holder: Holder,
-    seconds: float,
-    *,
-    guard: Callable[[], None] = unguarded,
-    free: Callable[[Work], bool] = unknown,
-) -> Iterator[TableLock]:
-    """Holds a table's lock, waiting up to `seconds` for those who commit to it meanwhile.
+@dataclass(frozen=True)
+class TableLocks:
+    """The locks of one table, and what can be known of who has them.
 
     Locks of the same work are taken away: who commits a day has its day lock, so whoever left them is gone; `guard` raises where it was
-    lost. So are those whose process is known to be gone, and those of work that nobody is at, by `free`.
-
-    Raises:
-        TableHeld: others held it all the time.
-        LockLost: from `guard`.
-        CommitFailedException: it was taken away while it was waited for.
+    lost. So are those whose process is known to be gone, and those of work that nobody is at, by `free`. One that was left in doubt is
+    taken away once that is over, by `doubt`, and not before.
     """
-    component = LockComponent(level=LockLevel.TABLE, type=LockType.EXCLUSIVE, dbname=database, tablename=table, isTransactional=True)
-    request = LockRequest(component=[component], user=_MARK, hostname=holder.host, agentInfo=str(holder))
-    answer = client.lock(request)
-    clean = False
-    try:
-        if answer.state != LockState.ACQUIRED:
-            _wait(client, answer.lockid, database, table, holder, seconds, guard, free)
-        yield TableLock(client, answer.lockid, f"{database}.{table}")
-        clean = True
-    finally:
-        _unlock(connections, client if clean else None, answer.lockid)
 
+    connections: Connections
+    client: Client
+    database: str
+    table: str
+    guard: Callable[[], None] = unguarded
+    free: Callable[[Work], bool] = unknown
+    doubt: Callable[[int, str], Doubt | None] = undoubted
 
-def _wait(
-    client: Client,
-    lock_id: int,
-    database: str,
-    table: str,
-    holder: Holder,
-    seconds: float,
-    guard: Callable[[], None],
-    free: Callable[[Work], bool],
-) -> None:
-    def left(other: Holder | None) -> bool:
-        """Whether a lock's holder is gone."""
+    @contextmanager
+    def held(self, holder: Holder, seconds: float) -> Iterator[TableLock]:
+        """Holds the table's lock, waiting up to `seconds` for those who commit to it meanwhile.
+
+        Raises:
+            TableHeld: others held it all the time.
+            LockLost: from `guard`.
+            CommitFailedException: it was taken away while it was waited for.
+        """
+        component = LockComponent(
+            level=LockLevel.TABLE, type=LockType.EXCLUSIVE, dbname=self.database, tablename=self.table, isTransactional=True
+        )
+        request = LockRequest(component=[component], user=_MARK, hostname=holder.host, agentInfo=str(holder))
+        answer = self.client.lock(request)
+        lock = TableLock(self.client, answer.lockid, str(self), holder)
+        clean = False
+        try:
+            if answer.state != LockState.ACQUIRED:
+                self._wait(lock, seconds)
+            yield lock
+            clean = not lock.silent
+        finally:
+            if not lock.kept:
+                _unlock(self.connections, self.client if clean else None, lock.lock_id)
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.table}"
+
+    def _wait(self, lock: TableLock, seconds: float) -> None:
+        deadline, pause = time.monotonic() + seconds, _FIRST
+        while True:
+            others, until = self._release(lock)
+            state = _state(self.client, lock.lock_id)
+            if state == LockState.ACQUIRED:
+                return
+            if state != LockState.WAITING:
+                raise CommitFailedException(f"the metastore's lock of {self} was lost while it was waited for")
+            if time.monotonic() > deadline:
+                work = lock.holder.work
+                what = f"{self.table} {work} was not committed" if isinstance(work, dt.date) else f"{self.table} was not changed"
+                held = "; ".join(others) or "others"
+                remedy = f"wait until {by_the_minute(until)}" if until else "wait for them"
+                raise TableHeld(f"{what}: the metastore's lock of {self} is held by {held}: {remedy}, then run again")
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+            pause = min(pause * 2, _LONGEST)
+
+    def _release(self, lock: TableLock) -> tuple[list[str], dt.datetime | None]:
+        """Takes away the locks that were left; returns whose they are that stay, and when a doubt among them ends."""
+        stay, until = [], None
+        for each in self.client.show_locks(ShowLocksRequest(dbname=self.database, tablename=self.table)).locks or []:
+            if each.lockid == lock.lock_id:
+                continue
+            holder = each.agentInfo or ""
+            doubt = self.doubt(each.lockid, holder) if each.state != LockState.WAITING else None  # who waits has asked for no change
+            if doubt.over if doubt else self._is_left(lock.holder, Holder.read(holder)):
+                _log.warning("the lock %s of %s, left by %s, is taken away", each.lockid, self, each.agentInfo)
+                with suppress(NoSuchLockException):  # another was first
+                    self.client.unlock(UnlockRequest(lockid=each.lockid))
+                if doubt:
+                    doubt.forget()
+                continue
+            who = holder or f"{each.user} on {each.hostname}"
+            if doubt:
+                who += (
+                    f", in doubt since {doubt.since:%H:%M} UTC (the metastore did not say whether it made that change, and may make it yet)"
+                )
+                until = doubt.until
+            stay.append(who)
+        return stay, until
+
+    def _is_left(self, holder: Holder, other: Holder | None) -> bool:
+        """Whether the holder of a lock that is not in doubt is gone."""
         if other is None:
             return False
         if holder.work is not None and other.work == holder.work:
-            guard()
+            self.guard()
             return True
-        return other.is_gone or (other.work is not None and free(other.work))
+        return other.is_gone or (other.work is not None and self.free(other.work))
 
-    deadline, pause = time.monotonic() + seconds, _FIRST
-    while True:
-        others = _release(client, lock_id, database, table, left)
-        state = _state(client, lock_id)
-        if state == LockState.ACQUIRED:
-            return
-        if state != LockState.WAITING:
-            raise CommitFailedException(f"the metastore's lock of {database}.{table} was lost while it was waited for")
-        if time.monotonic() > deadline:
-            what = f"{table} {holder.work} was not committed" if isinstance(holder.work, dt.date) else f"{table} was not changed"
-            held = "; ".join(others) or "others"
-            raise TableHeld(f"{what}: the metastore's lock of {database}.{table} is held by {held}: wait for them, then run again")
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
-        pause = min(pause * 2, _LONGEST)
+
+def by_the_minute(at: dt.datetime) -> str:
+    """A time by which something is over, in UTC, in whole minutes."""
+    return f"{at + dt.timedelta(minutes=1):%H:%M} UTC"
 
 
 def _state(client: Client, lock_id: int) -> int | None:
@@ -168,21 +225,6 @@ def _state(client: Client, lock_id: int) -> int | None:
         return int(client.check_lock(CheckLockRequest(lockid=lock_id)).state)
     except NoSuchLockException:
         return None
-
-
-def _release(client: Client, lock_id: int, database: str, table: str, left: Callable[[Holder | None], bool]) -> list[str]:
-    """Takes away the locks that were left; returns whose they are that stay."""
-    stay = []
-    for each in client.show_locks(ShowLocksRequest(dbname=database, tablename=table)).locks or []:
-        if each.lockid == lock_id:
-            continue
-        if left(Holder.read(each.agentInfo or "")):
-            _log.warning("the lock %s of %s.%s, left by %s, is taken away", each.lockid, database, table, each.agentInfo)
-            with suppress(NoSuchLockException):  # another was first
-                client.unlock(UnlockRequest(lockid=each.lockid))
-        else:
-            stay.append(str(each.agentInfo or f"{each.user} on {each.hostname}"))
-    return stay
 
 
 def _unlock(connections: Connections, client: Client | None, lock_id: int) -> None:

@@ -81,7 +81,12 @@ class Answers:
             raise NoSuchLockException
 
     def show_locks(self, request: ShowLocksRequest) -> ShowLocksResponse:
-        held = [ShowLocksResponseElement(lockid=number, agentInfo=holder, user="", hostname="") for number, holder in self.locks.items()]
+        held = [
+            ShowLocksResponseElement(
+                lockid=number, agentInfo=holder, user="", hostname="", state=LockState.WAITING if before else LockState.ACQUIRED
+            )
+            for before, (number, holder) in enumerate(list(self.locks.items()))
+        ]
         return ShowLocksResponse(held)
 
 

@@ -1,7 +1,13 @@
 """A table of its own, so that the lake is tested without any domain."""
 
+import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from procurement_platform.lake.files import Lake
 from procurement_platform.lake.tables import Column, Table
 
 PARTS = Table(
@@ -16,3 +22,11 @@ PARTS = Table(
     key=("part",),
 )
 Stage = Callable[..., list[str]]
+
+
+def staged(lake: Lake, day: dt.date, run_id: str) -> list[str]:
+    """A run's file of one row, its part named like the run, in a lake without a registry."""
+    folder = Path(lake.make_folder(f"{PARTS.folder(day)}/{run_id}"))
+    rows = pa.table({"run_date": [day], "part": [run_id], "amount": [None]}, schema=PARTS.arrow)
+    pq.write_table(rows, folder / "part-0.parquet")
+    return [str(folder / "part-0.parquet")]

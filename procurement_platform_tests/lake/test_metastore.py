@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from procurement_platform.errors import LakeUnavailable, UnknownOutcome
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake import metastore
 from procurement_platform.lake.catalog import PROPERTIES, TableCatalog, in_metastore
-from procurement_platform.lake.committing import MAINTENANCE, Work
+from procurement_platform.lake.committing import MAINTENANCE, Work, unknown
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.metastore import Metastore
 from procurement_platform.lake.metastore_client import Connections
@@ -45,11 +44,14 @@ class Place:
     namespace: str
     uri: str
 
-    def catalog(self, proxy: Proxy | None = None, answer_seconds: float = 60.0) -> TableCatalog:
-        if proxy is None:
-            return TableCatalog(self.lake, in_metastore(self.uri), namespace=self.namespace)
-        opened = partial(_through, uri=f"thrift://{HOST}:{proxy.port}", answer_seconds=answer_seconds)
-        return TableCatalog(self.lake, opened, namespace=self.namespace)
+    def catalog(self, proxy: Proxy | None = None, **seconds: float) -> TableCatalog:
+        """A catalog, through a proxy where there is one. `seconds`: the patience of `Metastore`; none: as the platform opens it."""
+        uri = f"thrift://{HOST}:{proxy.port}" if proxy else self.uri
+
+        def opened(lake: Lake, namespace: str) -> Metastore:
+            return Metastore(lake, namespace, uri, unknown, **seconds)
+
+        return TableCatalog(self.lake, opened if proxy or seconds else in_metastore(uri), namespace=self.namespace)
 
     def stage(self, day: dt.date, run_id: str, parts: Sequence[str | None]) -> list[str]:
         rows = {"run_date": [day] * len(parts), "part": list(parts), "amount": [Decimal("1.125")] * len(parts)}
@@ -74,10 +76,6 @@ class Place:
             answer = client.lock(LockRequest([component], user="someone", hostname="somewhere", agentInfo=str(holder)))
         assert answer.state == LockState.ACQUIRED
         return int(answer.lockid)
-
-
-def _through(lake: Lake, namespace: str, uri: str, answer_seconds: float) -> Metastore:
-    return Metastore(lake, namespace, uri, answer_seconds=answer_seconds)
 
 
 @pytest.fixture(params=["rpc", "web"])
@@ -272,26 +270,43 @@ def test_who_holds_a_table_all_the_time_is_named_and_nothing_is_committed(place:
     assert len(place.locks()) == 1
 
 
-@pytest.mark.parametrize("what", ["late", "lost"])
-def test_a_commit_whose_outcome_is_not_known_is_said_to_be_that_and_healed_by_the_next(place: Place, what: Literal["late", "lost"]) -> None:
+def test_a_commit_whose_answer_does_not_come_in_time_is_found_to_be_made(place: Place) -> None:
+    direct = place.catalog()
+    direct.replace(PARTS, FIRST, place.stage(FIRST, "run-1", ["old"]), {})
+    with Proxy(HOST, place.cluster.place.ports.metastore, b"alter_table_with_environment_context", "late") as proxy:
+        through = place.catalog(proxy.listen(), answer_seconds=3.0)
+        assert through.replace(PARTS, FIRST, place.stage(FIRST, "run-2", ["new"]), {}) is not None
+        assert proxy.seen.is_set()
+        assert place.locks() == []
+    assert rows(direct) == [(FIRST, "new")]
+    assert [row[1] for row in place.trino()] == ["new"]
+
+
+def test_a_commit_that_may_come_yet_leaves_the_table_locked_until_a_bound(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     direct = place.catalog()
     direct.replace(PARTS, FIRST, place.stage(FIRST, "run-1", ["old"]), {})
     direct.replace(PARTS, SECOND, place.stage(SECOND, "run-1", ["other"]), {})
     files = place.stage(FIRST, "run-2", ["new"])
-    with Proxy(HOST, place.cluster.place.ports.metastore, b"alter_table_with_environment_context", what) as proxy:
-        proxy.listen()
-        through = place.catalog(proxy, answer_seconds=3.0)
+    with Proxy(HOST, place.cluster.place.ports.metastore, b"alter_table_with_environment_context", "lost") as proxy:
+        through = place.catalog(proxy.listen(), outcome_seconds=1.0)
         with pytest.raises(UnknownOutcome, match=r"parts 2025-01-01 .* not known .*its files stay"):
             through.replace(PARTS, FIRST, files, {})
         assert proxy.seen.is_set()
-        assert place.lake.exists(place.lake.relative(files[0]))
-        landed = "new" if what == "late" else "old"  # and nothing that the table needs was cleaned up
-        assert rows(direct) == [(FIRST, landed), (SECOND, "other")]
-        assert place.trino()[0][1] == landed
-        through.replace(PARTS, FIRST, files, {})
+    assert place.lake.exists(place.lake.relative(files[0]))  # nothing that the table may need yet was cleaned up
+    assert rows(direct) == [(FIRST, "old"), (SECOND, "other")]
+    assert [row[1] for row in place.trino()] == ["old", "other"]
+    [left] = place.locks()
+    with monkeypatch.context() as hasty:
+        hasty.setattr(metastore, "LOCK_SECONDS", 0.2)
+        for day in (FIRST, SECOND):
+            with pytest.raises(LakeUnavailable, match=r"was not committed: .* in doubt since .*: wait until \d\d:\d\d UTC, then run again"):
+                direct.replace(PARTS, day, files, {})
+    assert place.locks() == [left]
+    place.catalog(doubt_seconds=0.0).replace(PARTS, FIRST, files, {})
     assert rows(direct) == [(FIRST, "new"), (SECOND, "other")]
     assert [row[1] for row in place.trino()] == ["new", "other"]
     assert place.locks() == []
+    assert not [name for name in place.lake.files("processed/parts/metadata") if name.startswith(".")]
 
 
 def test_a_metastore_that_restarts_is_waited_for(place: Place) -> None:

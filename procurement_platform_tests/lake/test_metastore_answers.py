@@ -1,20 +1,20 @@
-"""What becomes of a commit by what the metastore says to it. All else of commits: test_metastore.py, on a real one."""
+"""What becomes of a commit by what the metastore says to it; where it says nothing: test_metastore_doubts.py.
+
+All else of commits: test_metastore.py, on a real one.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hive_metastore.ttypes import InvalidOperationException, MetaException
 
-from procurement_platform.errors import LakeUnavailable, UnknownOutcome
+from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake import catalog as catalogs
 from procurement_platform.lake.catalog import TableCatalog, in_metastore
 from procurement_platform.lake.files import Lake
 from procurement_platform_tests.lake.answers import Answers, answering
-from procurement_platform_tests.lake.parts import PARTS
+from procurement_platform_tests.lake.parts import PARTS, staged
 
 DAY = dt.date(2025, 1, 1)
 DENIED = "java.security.AccessControlException: Permission denied: user=clerk, access=WRITE\n\tat org.apache.X"
@@ -34,10 +34,7 @@ def catalog(answers: Answers, lake: Lake) -> Iterator[TableCatalog]:
 
 
 def stage(lake: Lake, run_id: str) -> list[str]:
-    folder = Path(lake.make_folder(f"{PARTS.folder(DAY)}/{run_id}"))
-    rows = pa.table({"run_date": [DAY], "part": [run_id], "amount": [None]}, schema=PARTS.arrow)
-    pq.write_table(rows, folder / "part-0.parquet")
-    return [str(folder / "part-0.parquet")]
+    return staged(lake, DAY, run_id)
 
 
 def metadata(lake: Lake) -> set[str]:
@@ -110,26 +107,6 @@ def test_a_table_that_another_program_changed_meanwhile_is_looked_at_anew(catalo
     answers.alter = overtaken
     catalog.replace(PARTS, DAY, stage(lake, "run-2"), {})
     assert catalog.files(PARTS, DAY) == stage(lake, "run-2")
-
-
-def test_an_answer_after_which_the_table_cannot_be_looked_at_is_not_taken_for_a_refusal(
-    catalog: TableCatalog, answers: Answers, lake: Lake
-) -> None:
-    catalog.load(PARTS)
-    table = answers.tables["parts"]
-
-    def gone(_: Callable[[], None]) -> None:
-        answers.tables.clear()
-        raise MetaException(DENIED)
-
-    answers.alter = gone
-    files = stage(lake, "run-1")
-    with pytest.raises(UnknownOutcome):
-        catalog.replace(PARTS, DAY, files, {})
-    answers.tables["parts"] = table
-    answers.alter = at_first()
-    catalog.replace(PARTS, DAY, files, {})
-    assert catalog.files(PARTS, DAY) == files
 
 
 def test_who_is_refused_all_the_time_by_what_may_pass_is_told_so(

@@ -17,7 +17,7 @@ from procurement_platform.lake.committing import COMMITTING, MAINTENANCE, Work
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.maintenance.snapshots import expire_snapshots
 from procurement_platform.lake.metastore_client import Connections
-from procurement_platform.lake.metastore_locks import Holder, TableHeld, locked
+from procurement_platform.lake.metastore_locks import Holder, TableHeld, TableLocks
 from procurement_platform.lake.publish import Publisher
 from procurement_platform_tests.lake.answers import Answers, answering
 from procurement_platform_tests.lake.parts import PARTS, Stage
@@ -70,12 +70,11 @@ def taken(answers: Answers, uri: str, database: Database, work: Work | None) -> 
     """Whether a commit of some work gets the table's lock; where it does, no other is left."""
     connections = Connections(uri, 10.0, 10.0)
     try:
-        with (
-            connections as client,
-            locked(connections, client, "shop", "parts", Holder.here(work, ""), 0.1, free=partial(is_free, database)),
-        ):
-            assert len(answers.locks) == 1
-            return True
+        with connections as client:
+            locks = TableLocks(connections, client, "shop", "parts", free=partial(is_free, database))
+            with locks.held(Holder.here(work, ""), 0.1):
+                assert len(answers.locks) == 1
+                return True
     except TableHeld as held:
         return str(ELSEWHERE) not in str(held)
 

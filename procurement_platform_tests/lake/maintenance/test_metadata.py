@@ -77,6 +77,19 @@ def test_where_the_marks_are_damaged_the_period_begins_again(expired: Publisher,
     assert lying(lake) == before
 
 
+def test_the_mark_of_a_lock_in_doubt_goes_like_any_file_that_nothing_leads_to(expired: Publisher, lake: Lake, age: Age) -> None:
+    maintained(expired, lake, NOW)
+    maintained(expired, lake, NOW + GRACE)
+    mark = f"{FOLDER}/.in-doubt-7.json"
+    lake.write(mark, b"{")
+    (line,) = maintained(expired, lake, NOW + GRACE)
+    assert (line.count, line.note) == (0, "1 more lead nowhere, and wait")
+    assert lake.exists(mark)
+    (line,) = maintained(expired, lake, NOW + 2 * GRACE)
+    assert line.count == 1
+    assert not lake.exists(mark)
+
+
 def test_a_reader_that_loaded_the_table_before_plans_and_reads_on(expired: Publisher, lake: Lake, stage: Stage) -> None:
     loaded = expired.catalog.load(PARTS)
     for n in range(3):

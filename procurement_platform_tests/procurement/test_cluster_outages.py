@@ -7,11 +7,14 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -45,6 +48,17 @@ def frozen(cluster: Cluster, server: str) -> Iterator[None]:
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("server", "place"), [("trino", STATEMENT), ("datanode", SENT), ("metastore", LOCKED)])
+def test_a_server_that_restarts_is_waited_for(far: Far, server: str, place: str) -> None:
+    state = far.send()
+    run = far.start(place, number=3, settings={WEB: ""})
+    run.wait_held()
+    far.cluster.kill(server)
+    run.go_on()
+    far.cluster.heal()
+    far.finish(run, state)
 
 
 def is_writing(cluster: Cluster, table: str) -> bool:
@@ -125,26 +139,23 @@ def test_the_datanode_killed(far: Far) -> None:
     far.heal(state)
 
 
-def is_full(cluster: Cluster) -> bool:
-    """Whether HDFS says that there is no room for a file; nothing where it says nothing yet."""
+def is_full(cluster: Cluster) -> bool | None:
+    """Whether HDFS says that there is no room for a file; None where it says nothing yet."""
     with suppress(OSError, NotYet):
         return b"could only be written to 0" in cluster.webhdfs("PUT", "/tests/full", "CREATE&overwrite=true", b"x")[1]
-    return False
+    return None
 
 
 @contextmanager
 def without_room(cluster: Cluster) -> Iterator[None]:
     """The DataNode keeps so much of its disk for others that none is left for HDFS."""
-    place = cluster.place
-    conf, [pid, *_] = place.conf / "hadoop" / "hdfs-site.xml", holders(place.run / "datanode")
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    environment = dict(each.split("=", 1) for each in Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0") if each)
+    conf, again = cluster.place.conf / "hadoop" / "hdfs-site.xml", started_again(cluster)
     text = conf.read_text()
     reserved = f"<property><name>dfs.datanode.du.reserved</name><value>{1 << 60}</value></property>"
     conf.write_text(text.replace("</configuration>", f"{reserved}</configuration>"))
     try:
         cluster.kill("datanode")
-        start(place.run / "datanode", place.log("datanode"), command, environment, place.temporary)
+        again()
         until(lambda: is_full(cluster))
         yield
     finally:
@@ -152,11 +163,64 @@ def without_room(cluster: Cluster) -> Iterator[None]:
         cluster.kill("datanode")
 
 
-def test_a_full_disk_of_the_datanode(far: Far) -> None:
+@contextmanager
+def on_a_full_disk(cluster: Cluster) -> Iterator[None]:
+    """The DataNode's folder is a disk of its own, with room for what it has and four blocks more; then something else fills it whole."""
+    data, again = cluster.place.data / "datanode", started_again(cluster)
+    aside, disk = data.with_name("datanode-aside"), ["mount", "-t", "tmpfs", "-o", "mode=0700"]
+    cluster.kill("datanode")
+    try:
+        data.rename(aside)
+        data.mkdir()
+        size = sum(file.stat().st_size for file in aside.rglob("*") if file.is_file())
+        subprocess.run([*disk, "-o", f"size={size + (512 << 20)}", "tmpfs", str(data)], check=True, capture_output=True)
+        moved = False
+        try:
+            shutil.copytree(aside, data, dirs_exist_ok=True)
+            moved = True
+            again()
+            until(lambda: is_full(cluster) is False)
+            with (data / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+                while ballast.write(bytes(1 << 20)):
+                    pass
+            assert shutil.disk_usage(data).free == 0
+            yield
+        finally:
+            if holders(cluster.place.run / "datanode"):
+                cluster.kill("datanode")
+            if moved:
+                (data / "ballast").unlink(missing_ok=True)
+                shutil.rmtree(aside)
+                shutil.copytree(data, aside)
+            subprocess.run(["umount", str(data)], check=True)
+    finally:
+        data.rmdir()
+        aside.rename(data)
+
+
+def started_again(cluster: Cluster) -> Callable[[], object]:
+    """Starts the DataNode as it was started."""
+    place, [pid, *_] = cluster.place, holders(cluster.place.run / "datanode")
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    environment = dict(each.split("=", 1) for each in Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0") if each)
+    return lambda: start(place.run / "datanode", place.log("datanode"), command, environment, place.temporary)
+
+
+def mounts() -> bool:
+    """Whether disks may be mounted here: root may, in most places."""
+    with TemporaryDirectory() as folder:
+        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=False, capture_output=True)
+        return done.returncode == 0 and subprocess.run(["umount", folder], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("disk", [without_room, on_a_full_disk])
+def test_a_full_disk_of_the_datanode(far: Far, disk: Callable[[Cluster], AbstractContextManager[None]]) -> None:
+    if disk is on_a_full_disk and not mounts():
+        pytest.skip("no disk can be mounted here, so none can be filled")
     state = far.send()
     run = far.start(SENT, number=10, patience=IMPATIENT, settings={WEB: ""})
     run.wait_held()
-    with without_room(far.cluster):
+    with disk(far.cluster):
         run.go_on()
         far.fail(run, f"HDFS at hdfs://{HOST}:", "could only be written to 0", "run again")
     far.cluster.heal()

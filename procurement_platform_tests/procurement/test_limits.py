@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 
-import annotated_types
 import polars as pl
 import pytest
 
@@ -15,9 +14,9 @@ LIMITS = ("max_", "decode_memory", "decode_seconds", "sql_memory", "duplicate_ba
 HEADER = "market,order_id,sku,quantity,unit_price,ordered_at"
 
 
-def highest(field: str) -> object:
-    (bound,) = [each.le for each in Settings.model_fields[field].metadata if isinstance(each, annotated_types.Le)]
-    return bound
+def highest(field: str) -> int:
+    (bound,) = [each.le for each in Settings.model_fields[field].metadata if hasattr(each, "le")]
+    return int(bound)
 
 
 def line(market: str) -> dict[str, str]:

@@ -67,25 +67,6 @@ def test_a_file_of_lines_of_separators_alone_has_no_rows(desk: Desk) -> None:
     assert outcome.notes == ("rows left out that have no value at all: 2",)
 
 
-@pytest.mark.parametrize(
-    ("begin", "told"),
-    [
-        (b"PK\x03\x04\x14\0\x06\0", "is an Excel workbook or another zip file: save the sheet as CSV UTF-8"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook of an old Excel"),
-        (b"PAR1\x15\x04", "is a Parquet file: let its name end in .parquet"),
-        (b"Obj\x01\x04", "is an Avro file: let its name end in .avro"),
-        (b"\x1f\x8b\x08\0", "is packed by gzip: let its name end in .csv.gz"),
-        (b"%PDF-1.7", "is a PDF: send the rows as CSV"),
-        ("\ufefforder_id,market\n".encode("utf-16-le"), "is not UTF-8: it begins as UTF-16 does"),
-        ("\ufefforder_id,market\n".encode("utf-16-be"), "is not UTF-8: it begins as UTF-16 does"),
-    ],
-)
-def test_what_is_no_text_is_named(desk: Desk, begin: bytes, told: str) -> None:
-    outcome = desk.decode(begin + b"\n" + rows(FINE % b"a"), "csv")
-    assert outcome.status == "rejected"
-    assert told in str(outcome.reason)
-
-
 def test_lines_that_end_with_cr_alone_are_named(desk: Desk) -> None:
     outcome = desk.decode(rows(FINE % b"a", FINE % b"b").replace(b"\n", b"\r"), "csv")
     assert outcome.status == "rejected"

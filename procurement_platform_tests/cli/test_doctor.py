@@ -125,7 +125,7 @@ def test_a_profile_and_a_lake_that_cannot_work_are_wrong(procurement: Procuremen
 
 
 def test_limits_beyond_the_machine_are_worth_a_look(procurement: Procurement, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROCUREMENT_SQL_MEMORY_MIB", "999999999")
+    monkeypatch.setenv("PROCUREMENT_SQL_MEMORY_MIB", "1000000")
     done = procurement("doctor", "--format", "json")
     assert done.code == 0
     assert "PROCUREMENT_SQL_MEMORY_MIB" in finding(done, "machine")["mend"]

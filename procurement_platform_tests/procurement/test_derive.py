@@ -8,6 +8,7 @@ from procurement_platform_tests.procurement.shop import DAY, Shop, order
 
 
 def test_a_step_reads_the_same_files_whether_this_process_committed_them_or_another(shop: Shop) -> None:
+    shop.platform.settings = shop.platform.settings.model_copy(update={"small_day_rows": 0})  # two files
     for market in ("DE", "GB"):
         shop.put("orders", market, [order("1", "A", 1), order("2", "B", 2)])
     run = shop.day()

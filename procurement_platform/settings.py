@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     )
     max_block_bytes: int = Field(
         64 * MIB,
-        ge=1,
+        ge=1024,
         le=1024 * MIB,
         description=(
             "One block of a file (Avro block, Parquet page or row) unpacks to at most this; a line of CSV or JSON has at most a quarter "

@@ -28,7 +28,8 @@ _STAYS = re.compile(
     r"There are [1-9]\d* datanode\(s\) running and (no|0) node\(s\) are excluded|failed to lookup address"
     r"|PSQLException: ERROR: (?!terminating|deadlock detected|could not serialize)"
     # and of who connects: a wrong password, no such database or role, no entry for the address
-    r"|PSQLException: FATAL: (?!terminating|the database system is|sorry, too many clients|remaining connection slots)",
+    r"|PSQLException: FATAL: (?!terminating|the database system is|sorry, too many clients|too many connections|remaining connection slots"
+    r"|canceling authentication due to timeout)",
     re.IGNORECASE,
 )
 

@@ -27,9 +27,9 @@ KEYS = {
 
 SAME_KEY = (
     "Of rows of the same key that are equal in every column one counts, the others are DUPLICATE_ORDER; where their content differs, all "
-    "of the day's are CONFLICTING_ORDER: what an earlier day accepted stays accepted there, until its file is corrected and that day run "
-    "again."
+    "of the day's are CONFLICTING_ORDER"
 )
+EARLIER = {"orders": ": what an earlier day accepted stays accepted there, until its file is corrected and that day run again."}
 
 
 def market_files_page(from_code: str) -> str:
@@ -46,7 +46,7 @@ def market_files_page(from_code: str) -> str:
             "|---|---|---|---|---|",
         ]
         lines += [field_row(field) for field in feed.contract.fields]
-        lines += ["", f"**Duplicates.** The key of a row is {KEYS[feed.name]} {SAME_KEY}"]
+        lines += ["", f"**Duplicates.** The key of a row is {KEYS[feed.name]} {SAME_KEY}{EARLIER.get(feed.name, '.')}"]
         lines += ["", *without_rows(feed), "", "An example:", "", "```csv", *EXAMPLES[feed.name].splitlines(), "```"]
     return "\n".join([*lines, "", *STOCK.splitlines()]) + "\n"
 

@@ -26,6 +26,8 @@ PASS = [
     "org.postgresql.util.PSQLException: FATAL: terminating connection due to administrator command",
     "org.postgresql.util.PSQLException: FATAL: the database system is starting up",
     "org.postgresql.util.PSQLException: FATAL: sorry, too many clients already",
+    "org.postgresql.util.PSQLException: FATAL: canceling authentication due to timeout",
+    'org.postgresql.util.PSQLException: FATAL: too many connections for role "hive"',
     "Unable to open a test connection to the given database. JDBC url = jdbc:postgresql://n/metastore, username = hive.",
 ]
 STAY = [

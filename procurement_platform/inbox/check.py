@@ -201,21 +201,7 @@ class Checker:
         there = ~each.absent
         if field.kind != "text":
             if each.converts:
-                text = each.text.str.strip_chars()
-                either = pl.concat_str(  # a comma before three digits parts thousands in some countries, decimals in others
-                    pl.lit("a number: write "),
-                    text.str.replace_all(",", "", literal=True),
-                    pl.lit(" where the comma parts thousands, or "),
-                    text.str.replace(",", ".", literal=True),
-                    pl.lit(" where it is the decimal comma"),
-                )
-                expected = (
-                    pl.when(text.str.contains(r"^-?[1-9]\d{0,2},\d{3}$"))
-                    .then(either)
-                    .when(text.str.contains(r"^-?\d+,\d+$"))
-                    .then(pl.lit("a number: write a decimal point, as in 1.5"))
-                    .otherwise(pl.lit(each.expected))
-                )
+                expected = _decimal_expected(each) if field.kind == "decimal" else pl.lit(each.expected)
                 yield Rule(there & value.is_null(), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(" is not "), expected))
             for breaks, told in self._bounds(each):
                 yield Rule(breaks, pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(told)))
@@ -294,6 +280,25 @@ class Checker:
         if renamed:
             notes.append(f"columns read: {', '.join(renamed)}")
         return tuple(notes)
+
+
+def _decimal_expected(each: Reading) -> pl.Expr:
+    """What is said to be expected of a decimal. A comma before three digits parts thousands in some countries, decimals in others."""
+    text = each.text.str.strip_chars()
+    either = pl.concat_str(
+        pl.lit("a number: write "),
+        text.str.replace_all(",", "", literal=True),
+        pl.lit(" where the comma parts thousands, or "),
+        text.str.replace(",", ".", literal=True),
+        pl.lit(" where it is the decimal comma"),
+    )
+    return (
+        pl.when(text.str.contains(r"^-?[1-9]\d{0,2},\d{3}$"))
+        .then(either)
+        .when(text.str.contains(r"^-?\d+,\d+$"))
+        .then(pl.lit("a number: write a decimal point, as in 1.5"))
+        .otherwise(pl.lit(each.expected))
+    )
 
 
 def _exact(bound: Decimal, field: Field) -> pl.Expr:

@@ -56,9 +56,9 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     except InvalidFile as problem:
         outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:
-        place = f"from row {reading.next_row} on" if reading else "before its first row"
-        remedy = "split it there, or shorten that row (PROCUREMENT_DECODE_MEMORY_MIB)"
-        reason = f"needs more memory {place} than decoding one file may take; {remedy}"
+        place = f" after row {reading.done}" if reading and reading.done else ""
+        remedy = "split it, or shorten its longest rows (PROCUREMENT_DECODE_MEMORY_MIB)"
+        reason = f"needs more memory{place} than decoding one file may take; {remedy}"
         outcome = taken.reject(task, reason, look_again=True)
     except OSError:
         raise  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
@@ -97,6 +97,7 @@ class _Pass:
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
         self._read = self._blank = self._own_market = self._other_market = 0
+        self.done = 0  # the number of the last row that was written
         self._other: str | None = None
         self._unread: BrokenRow | None = None
 
@@ -137,11 +138,6 @@ class _Pass:
         if rows and not self._lines.rows:
             yield NO_USE
 
-    @property
-    def next_row(self) -> int:
-        """The number of the first row that was not read yet."""
-        return self._read + self._blank + 1
-
     def _has_rows(self, rows: int) -> None:
         if not rows and self._contract.without_rows:
             raise InvalidFile(f"has columns and no rows, {self._contract.without_rows}")
@@ -176,6 +172,7 @@ class _Pass:
             self._lines.add(checked.lines)
             self._quarantine.add(checked.quarantine)
             self._tick("write")
+            self.done = max([self.done, *batch.row_numbers[-1:], *(each.row_number for each in batch.broken[-1:])])
             if self._lines.rows + self._quarantine.rows > limit:
                 raise OverLimit(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         self._tick("decode")

@@ -145,12 +145,14 @@ class Metastore(HiveCatalog):
         context = {DO_NOT_UPDATE_STATS: "true", "expected_parameter_key": METADATA_LOCATION, "expected_parameter_value": before}
         lock.check()
         COMMITTING.get().guard()
-        with doubts.kept(lock, staged.metadata_location):
+        with doubts.kept(lock, staged.metadata_location) as mark:
             try:
                 properties = EnvironmentContext(properties=context)
                 lock.client.alter_table_with_environment_context(table.dbName, table.tableName, table, properties)
             except TException as problem:
                 lock.silent = isinstance(problem, TTransportException)
+                if lock.silent:
+                    mark()
                 self._find_out(problem, table, before, staged)
 
     def _find_out(self, problem: TException, table: HiveTable, before: str, staged: StagedTable) -> None:

@@ -32,21 +32,34 @@ class Doubts:
     location: Callable[[], str]
 
     @contextmanager
-    def kept(self, lock: TableLock, staged: str) -> Iterator[None]:
+    def kept(self, lock: TableLock, staged: str) -> Iterator[Callable[[], None]]:
         """Keeps a lock, and marks it, unless it is known at the end whether the table was given the `staged` metadata.
 
-        Without an error it was; CommitFailedException and LakeUnavailable say that it was not, and will not be.
+        Without an error it was; CommitFailedException and LakeUnavailable say that it was not, and will not be. What is given marks it at
+        once: while the outcome is looked for, too, nobody may take the lock away.
         """
         lock.kept = True
+        marked = False
+
+        def mark() -> None:
+            nonlocal marked
+            if not marked:
+                self._mark(lock, staged)
+            marked = True
+
         try:
-            yield
+            yield mark
         except (CommitFailedException, LakeUnavailable):
             lock.kept = False
             raise
         except BaseException:  # also who is interrupted
-            self._mark(lock, staged)
+            mark()
             raise
-        lock.kept = False
+        else:
+            lock.kept = False
+        finally:
+            if marked and not lock.kept:
+                self._forget(self._path(lock.lock_id))
 
     def of(self, lock_id: int, holder: str) -> Doubt | None:
         """The doubt in which a holder left a lock; None where it is in none that is known."""

@@ -34,6 +34,7 @@ from thrift.Thrift import TException
 from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake.committing import MAINTENANCE, Work, unguarded, unknown
 from procurement_platform.lake.metastore_client import Connections
+from procurement_platform.processes import process_space
 
 _MARK, _NO_WORK = "procurement-platform", "-"
 _LENGTH = 128  # of the metastore's column
@@ -54,7 +55,7 @@ class Holder:
     @classmethod
     def here(cls, work: Work | None, name: str) -> Self:
         """This process."""
-        return cls(work, os.getpid(), _process_space(), socket.gethostname(), name)
+        return cls(work, os.getpid(), process_space(), socket.gethostname(), name)
 
     def __str__(self) -> str:
         text = f"{_MARK} {self.work or _NO_WORK} {self.process} {self.space} {self.host} {self.name}"
@@ -73,7 +74,7 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it is known to be gone: a process of this machine that is no more."""
-        return (self.host, self.space) == (socket.gethostname(), _process_space()) and not Path(f"/proc/{self.process}").exists()
+        return (self.host, self.space) == (socket.gethostname(), process_space()) and not Path(f"/proc/{self.process}").exists()
 
 
 @dataclass(frozen=True)
@@ -247,11 +248,3 @@ def _unlock(connections: Connections, client: Client | None, lock_id: int) -> No
 
 def _work(word: str) -> Work | None:
     return None if word == _NO_WORK else word if word == MAINTENANCE else dt.date.fromisoformat(word)
-
-
-def _process_space() -> str:
-    """What tells this machine's process numbers from those of a container of the same name."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
-    except OSError:
-        return "?"

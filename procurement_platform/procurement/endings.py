@@ -24,9 +24,9 @@ from procurement_platform.finished import PARTITION_TAG, utc
 from procurement_platform.inbox.identity import parse_date
 from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.platform import Platform
+from procurement_platform.processes import is_gone
 from procurement_platform.procurement.publication import DOMAIN, show_crash
 from procurement_platform.procurement.service import notice_killed
-from procurement_platform.quality import crashes
 from procurement_platform.quality.alerts import Finding, fingerprint
 from procurement_platform.quality.crashes import RunLog
 from procurement_platform.quality.rules import PIPELINE_CRASH
@@ -36,7 +36,9 @@ REPORT = AssetKey("exceptions")
 JOB = "procurement_day"
 KILLED = "The run was killed before it ended, and found so later."
 _RUNNING = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-_COMMAND_SECONDS, _LAUNCHED_SECONDS = 3.0, 60.0  # by then a run's first step has begun, or waits for the day
+_BEGINS_WITHIN = 180.0  # seconds: the embedded PostgreSQL may have to be recovered first, and a killed run's connection noticed
+PROCESS_TAG = "procurement/process"
+AFTERWARDS = "The run had succeeded; its process was killed before it said so."
 SUSPECTED = "Nobody works on maintenance. A run of it that says nothing more for two minutes is taken for one that was killed."
 SILENCE = dt.timedelta(minutes=2)  # a step's process takes seconds to start
 
@@ -115,20 +117,22 @@ def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date
     One that was killed before its first step is known to the event log alone: it is recorded as its day's crash. Returns their run dates.
     """
     tags = {PARTITION_TAG: run_date.isoformat()} if run_date else {}
-    records = instance.get_run_records(RunsFilter(statuses=_RUNNING, tags=tags))
-    log = RunLog(platform.database, DOMAIN)
+    now, chosen = dt.datetime.now(dt.UTC), RunsFilter(statuses=_RUNNING, tags=tags)
+    records = [record for record in instance.get_run_records(chosen) if run_date_of(record.dagster_run) is not None]
+    log, early = RunLog(platform.database, DOMAIN), []
+    # Of those that ended meanwhile the log tells; whoever ended before it was asked is not among those that still say they run.
     states = log.states([record.dagster_run.run_id for record in records]) if records else {}
-    early = []
     for record in records:
-        run = record.dagster_run
-        day = run_date_of(run)
-        if day is None:
-            continue
-        if run.run_id not in states and _never_began(platform, record):
-            log.fail(day, run.run_id, None, crashes.KILLED, "Dagster", _began(record))
-            states[run.run_id] = "killed"
+        run, day, state = record.dagster_run, run_date_of(record.dagster_run), states.get(record.dagster_run.run_id)
+        assert day is not None  # noqa: S101 -- they were chosen so
+        if state is None and _never_began(platform, record, now) and _still_runs(instance, run):
+            log.never_began(day, run.run_id, _began(record))
             early.append(day)
-        if states.get(run.run_id) == "killed":
+            state = "killed"
+        if state == "succeeded" and is_gone(run.tags.get(PROCESS_TAG, "")) and _still_runs(instance, run):
+            ended = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=AFTERWARDS)
+            instance.report_dagster_event(ended, run.run_id)
+        if state == "killed" or (state == "failed" and is_gone(run.tags.get(PROCESS_TAG, "")) and _still_runs(instance, run)):
             instance.report_run_failed(run, KILLED)
             crash = log.standing_crash(day)
             if crash is not None and crash.run_id == run.run_id:
@@ -136,14 +140,23 @@ def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date
     return early
 
 
-def _never_began(platform: Platform, record: RunRecord) -> bool:
-    """Whether a run that the run log does not know should long have begun. A command begins at once, or finds the day busy and fails."""
+def _never_began(platform: Platform, record: RunRecord, now: dt.datetime) -> bool:
+    """Whether a run that the run log does not know cannot begin any more: its process is gone, or it should long have begun."""
     run = record.dagster_run
+    gone = is_gone(run.tags.get(PROCESS_TAG, ""))
+    if gone is not None:
+        return gone
     launched = run.remote_job_origin is not None
     if launched and run.status == DagsterRunStatus.NOT_STARTED:
         return False  # it waits for its turn
-    patience = platform.settings.lock_wait_seconds + _LAUNCHED_SECONDS if launched else _COMMAND_SECONDS
-    return dt.datetime.now(dt.UTC) - _began(record) > dt.timedelta(seconds=patience)
+    waits = platform.settings.lock_wait_seconds if launched else 0  # for the day; a command finds it busy, and fails
+    return now - _began(record) > dt.timedelta(seconds=waits + _BEGINS_WITHIN)
+
+
+def _still_runs(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the event log says so still: it is asked right before the contrary is written into it."""
+    found = instance.get_run_by_id(run.run_id)
+    return found is not None and found.status in _RUNNING
 
 
 def _began(record: RunRecord) -> dt.datetime:

@@ -15,8 +15,9 @@ from procurement_platform.event_storage import kept_instance
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.lake.days import PublishedDay
 from procurement_platform.platform import Platform, platform_for
+from procurement_platform.processes import this_process
 from procurement_platform.procurement.assets.intake import GROWING
-from procurement_platform.procurement.endings import JOB, failure_of
+from procurement_platform.procurement.endings import JOB, PROCESS_TAG, failure_of
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.procurement.service import DayResult
 from procurement_platform.settings import Settings
@@ -39,7 +40,7 @@ def run_day(
         partition_key=run_date.isoformat(),
         run_config=config,
         raise_on_error=False,
-        tags={"procurement/command": "run"},
+        tags={"procurement/command": "run", PROCESS_TAG: this_process()},
     )
     error = None if result.success else _why(result)
     seconds = time.monotonic() - start

@@ -111,6 +111,20 @@ class RunLog:
                 self._record(connection, run_date, run_id, row[0], KILLED)
         return row is not None
 
+    def never_began(self, run_date: dt.date, run_id: str, started_at: dt.datetime) -> None:
+        """Records that a run was killed before it could open itself here."""
+        with self._database.transaction() as connection:
+            made = connection.execute(
+                """
+                INSERT INTO control.runs (run_id, domain, run_date, state, started_at, ended_at, message, launched_by)
+                VALUES (%s, %s, %s, 'killed', %s, clock_timestamp(), %s, '')
+                ON CONFLICT (run_id, domain, run_date) DO NOTHING RETURNING run_id
+                """,
+                (run_id, self._domain, run_date, started_at, KILLED),
+            ).fetchone()
+            if made is not None:
+                self._record(connection, run_date, run_id, None, KILLED)
+
     def states(self, run_ids: Sequence[str]) -> dict[str, str]:
         """What is known of runs: id → state. One that left no trace is not among them."""
         with self._database.transaction() as connection:

@@ -250,7 +250,7 @@ ODD_ERRORS = {
     "polars": 'cannot be decoded (ColumnNotFoundError: unable to find column "b"',
     "panic": "cannot be decoded (PanicException: index out of bounds): send it again as CSV",
     "deep": "cannot be decoded (RecursionError: maximum recursion depth exceeded",
-    "memory": "needs more memory from row 301 on than decoding one file may take",
+    "memory": "needs more memory than decoding one file may take",
     "exit": "cannot be decoded (out of order): send it again as CSV",
 }
 

@@ -18,16 +18,19 @@ from procurement_platform.errors import DayBusy, LakeUnavailable
 from procurement_platform.instance import prepare_dagster_home
 from procurement_platform.lake.committing import MAINTENANCE
 from procurement_platform.platform import Platform, platform_for
+from procurement_platform.processes import this_process
 from procurement_platform.procurement import endings, service
 from procurement_platform.procurement.assets.maintenance import MAINTENANCE as MAINTENANCE_ASSETS
 from procurement_platform.procurement.endings import (
     CRASH_CHECK,
     JOB,
     KILLED,
+    PROCESS_TAG,
     SILENCE,
     failure_of,
     find_killed,
     findings,
+    mark_killed,
     mark_killed_maintenance,
     run_date_of,
     trace,
@@ -206,23 +209,56 @@ def test_a_killed_run_is_found_recorded_and_marked_once(desk: Shop, instance: dg
     assert crash_check(instance) == (False, DAY.isoformat())
 
 
-KILLED_EARLY = """
-import datetime as dt, os, signal
+KILLED_IN = """
+import datetime as dt, os, signal, sys
 from procurement_platform.dayrun import DayRun
+from procurement_platform.database.locks import DayLock
 from procurement_platform.procurement import service
 from procurement_platform.settings import settings
-DayRun.begin = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+owner, method = sys.argv[1].split(".")
+setattr({"DayRun": DayRun, "DayLock": DayLock}[owner], method, lambda self: os.kill(os.getpid(), signal.SIGKILL))
 service.run_day(settings(), dt.date(2025, 12, 20))
 """
 
 
-def test_a_run_killed_before_its_first_step_is_recorded_by_the_next_one(
-    desk: Shop, instance: dg.DagsterInstance, log: RunLog, monkeypatch: pytest.MonkeyPatch
+def kill_in(desk: Shop, method: str) -> None:
+    """Runs the day in a process that kills itself when it comes to a method."""
+    done = subprocess.run([sys.executable, "-c", KILLED_IN, method], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("breaks", "status"), [(False, dg.DagsterRunStatus.SUCCESS), (True, dg.DagsterRunStatus.FAILURE)])
+def test_a_run_killed_after_it_ended_is_told_as_what_it_was(
+    desk: Shop, instance: dg.DagsterInstance, log: RunLog, breaks: bool, status: dg.DagsterRunStatus
 ) -> None:
-    assert subprocess.run([sys.executable, "-c", KILLED_EARLY], check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert run(desk) is None
+    if breaks:
+        break_the_day(desk)
+    kill_in(desk, "DayLock.release")
+    (killed,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    assert log.states([killed.run_id]) == {killed.run_id: "failed" if breaks else "succeeded"}
+    assert find_killed(desk.platform, instance) == []
+    told = instance.get_run_by_id(killed.run_id)
+    assert told is not None
+    assert told.status == status
+    assert len(log.history(DAY)) == breaks
+    assert desk.report().count("PIPELINE_CRASH") == breaks
+    assert crash_check(instance) == (not breaks, DAY.isoformat())
+
+
+def test_a_command_that_is_alive_is_not_said_to_be_killed(desk: Shop, instance: dg.DagsterInstance, log: RunLog) -> None:
+    job, tags = defs.resolve_job_def(JOB), {"dagster/partition": str(DAY), PROCESS_TAG: this_process()}
+    made = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    assert mark_killed(desk.platform, instance, DAY) == find_killed(desk.platform, instance) == []
+    (still,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    assert still.run_id == made.run_id
+    assert log.history() == []
+
+
+def test_a_run_killed_before_its_first_step_is_recorded_by_the_next_one(desk: Shop, instance: dg.DagsterInstance, log: RunLog) -> None:
+    kill_in(desk, "DayRun.begin")
     (killed,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     assert log.states([killed.run_id]) == {}
-    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 0.0)
     assert run(desk) is None
     assert [(crash.run_id, crash.step) for crash in log.history(DAY)] == [(killed.run_id, None)]
     assert instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])) == []
@@ -235,9 +271,9 @@ def test_a_run_that_never_began_is_found_without_another_run_once_it_should_have
     desk: Shop, instance: dg.DagsterInstance, log: RunLog, monkeypatch: pytest.MonkeyPatch, status: dg.DagsterRunStatus
 ) -> None:
     made = instance.create_run_for_job(defs.resolve_job_def(JOB), tags={"dagster/partition": str(DAY)}, status=status)
-    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 3600.0)
+    monkeypatch.setattr(endings, "_BEGINS_WITHIN", 3600.0)
     assert find_killed(desk.platform, instance) == []
-    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 0.0)
+    monkeypatch.setattr(endings, "_BEGINS_WITHIN", 0.0)
     assert find_killed(desk.platform, instance) == [DAY]
     assert find_killed(desk.platform, instance) == []
     assert [crash.run_id for crash in log.history()] == [made.run_id]

@@ -18,7 +18,7 @@ import pytest
 
 from procurement_platform.finished import PARTITION_TAG
 from procurement_platform.instance import prepare_dagster_home
-from procurement_platform.procurement import endings, service
+from procurement_platform.procurement import service
 from procurement_platform.procurement.endings import mark_killed
 from procurement_platform.procurement.publication import DOMAIN
 from procurement_platform.quality.crashes import RunLog
@@ -130,8 +130,7 @@ class Day:
 
 
 @pytest.fixture
-def day(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Day:
-    monkeypatch.setattr(endings, "_COMMAND_SECONDS", 0.0)  # what was killed is known to be
+def day(shop: Shop) -> Day:
     return Day(shop)
 
 

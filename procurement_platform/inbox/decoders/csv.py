@@ -103,7 +103,7 @@ class CsvDecoder:
         lines = b""
         for number, piece in enumerate(whole_lines(pieces(self._path, self._limits, packed=self._packed), self._limits)):
             if number == 0:
-                check_is_text(piece)
+                check_is_text(piece, packed=self._packed)
             lines = (lines + piece).lstrip(b"\r\n")
             if b"\n" in lines:
                 break

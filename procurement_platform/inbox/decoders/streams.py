@@ -47,7 +47,8 @@ def whole_lines(source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
             yield data[:end]
         if len(carried) > limits.max_line_bytes:
             raise OverLimit(
-                f"has more than {limits.max_line_bytes} bytes in line {line}; send a row per line (PROCUREMENT_MAX_BLOCK_BYTES)"
+                f"has more than {limits.max_line_bytes} bytes in line {line}; send a row per line "
+                f"(a quarter of PROCUREMENT_MAX_BLOCK_BYTES, which is {limits.max_block_bytes})"
             )
     if carried:
         yield carried

@@ -12,7 +12,7 @@ from procurement_platform.errors import DayBusy, ProcurementError
 from procurement_platform.finished import PARTITION_TAG
 from procurement_platform.platform import platform_for
 from procurement_platform.procurement.endings import mark_killed, tell_crash
-from procurement_platform.procurement.publication import DOMAIN, show_crash
+from procurement_platform.procurement.publication import DOMAIN, report_agrees, show_crash
 from procurement_platform.settings import settings
 
 
@@ -67,12 +67,12 @@ def _own(problem: BaseException) -> bool:
 def _leave_traces(context: InitResourceContext, day: DayRun) -> None:
     """Brings the day's report and crash check up to how the run ended, and tells the event log of runs found killed."""
     instance = context.instance
-    if day.failed or "published_day" not in day.done:  # which does the same for a day that it publishes
+    early = mark_killed(day.platform, instance, day.run_date) if instance is not None else []
+    # A run that publishes its day has done the same, unless a run that was killed is found to be the day's last.
+    if day.failed or "published_day" not in day.done or early or not report_agrees(day.platform, day.run_date):
         show_crash(day.platform, day.run_date)
-    if instance is not None and context.run is not None:
-        if day.failed or "exceptions" not in day.done:  # the same
-            tell_crash(instance, context.run, passed=not day.failed)
-        mark_killed(day.platform, instance, day.run_date)
+    if instance is not None and context.run is not None and (day.failed or "exceptions" not in day.done):  # the same
+        tell_crash(instance, context.run, passed=not day.failed)
 
 
 def _fail_unless_whole(context: InitResourceContext, day: DayRun) -> None:

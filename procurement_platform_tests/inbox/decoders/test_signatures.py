@@ -1,5 +1,7 @@
 """Files of other kinds that are sent as CSV are named, with what to do; text is taken, whatever it begins with."""
 
+import gzip
+
 import pytest
 
 from procurement_platform.errors import InvalidFile
@@ -31,3 +33,8 @@ def test_text_is_text(begin: bytes) -> None:
     check_is_text(begin)
     with pytest.raises(InvalidFile):
         check_is_text(b"PK\x03\x04" + begin)
+
+
+def test_what_is_packed_twice_is_told_so(desk: Desk) -> None:
+    outcome = desk.decode(gzip.compress(gzip.compress(csv_bytes([order(1)]))), "csv.gz")
+    assert str(outcome.reason).endswith("is packed by gzip twice: pack it once")

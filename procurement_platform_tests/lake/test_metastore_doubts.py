@@ -139,6 +139,27 @@ def test_a_change_that_is_made_after_the_client_gave_up_is_a_commit_and_others_w
     assert "not given back" not in caplog.text  # over the connection on which nothing comes
 
 
+def test_while_a_change_is_looked_for_its_lock_is_in_doubt_though_nobody_holds_its_day(slow: Slow, opened: Open, lake: Lake) -> None:
+    """PostgreSQL may have gone with the metastore, and the day's lock with it."""
+    catalog, files = opened(answer_seconds=SOON), staged(lake, DAY, "run-1")
+    catalog.load(PARTS)
+    slow.hold()
+    with ThreadPoolExecutor(2) as pool:
+        committing = pool.submit(catalog.replace, PARTS, DAY, files, {})
+        assert slow.told.wait(60)
+        slow.looked.clear()
+        assert slow.looked.wait(60)
+        assert len(marks(lake)) == 1
+        other = pool.submit(opened(free=lambda _: True).replace, PARTS, OTHER, staged(lake, OTHER, "run-2"), {})
+        slow.wait_for_who_waits()
+        slow.make()
+        assert committing.result(60) is not None
+        assert other.result(60) is not None
+    assert rows(opened) == [(DAY, "run-1"), (OTHER, "run-2")]
+    assert slow.locks == {}
+    assert marks(lake) == []
+
+
 def test_who_waits_for_a_change_in_doubt_commits_on_top_of_it(slow: Slow, opened: Open, lake: Lake, doubted: str) -> None:
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(commit_other, opened, lake)
@@ -261,9 +282,13 @@ def test_a_lock_is_kept_where_it_is_not_known_how_it_ended(lake: Lake, lock: Tab
 @pytest.mark.parametrize("problem", [None, CommitFailedException(), LakeUnavailable()], ids=["made", "overtaken", "refused"])
 def test_a_lock_is_given_back_where_it_is_known(lake: Lake, lock: TableLock, problem: Exception | None) -> None:
     doubts = Doubts(lake, FOLDER, dt.timedelta(minutes=10), lambda: "before")
-    with suppress(CommitFailedException, LakeUnavailable), doubts.kept(lock, "staged"):
-        assert lock.kept
-        if problem:
-            raise problem
-    assert not lock.kept
-    assert not lake.exists(FOLDER)
+    for marked in (False, True):
+        with suppress(CommitFailedException, LakeUnavailable), doubts.kept(lock, "staged") as mark:
+            assert lock.kept
+            if marked:
+                mark()
+                assert doubts.of(7, str(lock.holder)) is not None
+            if problem:
+                raise problem
+        assert not lock.kept
+        assert doubts.of(7, str(lock.holder)) is None

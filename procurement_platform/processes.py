@@ -15,9 +15,12 @@ def is_gone(process: str) -> bool | None:
     host, _, rest = process.partition(" ")
     space, _, rest = rest.partition(" ")
     number, _, started = rest.partition(" ")
-    if (host, space) != (socket.gethostname(), process_space()) or not number.isdecimal():
-        return None
-    return _started(int(number)) != started
+    return _started(int(number)) != started if number.isdecimal() and is_here(host, space) else None
+
+
+def is_here(host: str, space: str) -> bool:
+    """Whether the processes of a host and a process space are those that this one sees."""
+    return (host, space) == (socket.gethostname(), process_space())
 
 
 def process_space() -> str:

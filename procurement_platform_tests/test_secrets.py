@@ -15,7 +15,7 @@ from psycopg import sql
 from procurement_platform.lake.files import Lake
 from procurement_platform.settings import Settings
 from procurement_platform.stack import postgres
-from procurement_platform_tests.stack.live import Cluster
+from procurement_platform_tests.stack.live import Cluster, own_variables
 from procurement_platform_tests.stack.secure_trino import PASSWORD, SecureTrino, secure_trino
 
 __all__ = ["secure_trino"]  # a fixture, found by its name here
@@ -113,7 +113,7 @@ def test_the_cluster_profile_keeps_its_passwords_to_itself(cluster: Cluster, clu
     database = cluster_home.table_schema
     _user_with_password(cluster, user, database)
     port = cluster.place.ports.postgres
-    ours = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    ours = own_variables()
     environment = {
         **ours,
         **secure_trino.variables(),

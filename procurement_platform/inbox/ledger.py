@@ -53,6 +53,11 @@ class LedgerFile:
     reinstated_at: dt.datetime | None = None
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it is in use, and rows of it are, or it has none."""
+        return self.state == "accepted" and not self.is_useless
+
+    @property
     def is_useless(self) -> bool:
         """Whether it is in use and no row of it can be."""
         return self.state == "accepted" and bool(self.rows) and not (self.accepted or self.duplicates)

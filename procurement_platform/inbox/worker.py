@@ -172,7 +172,7 @@ class _Pass:
             self._lines.add(checked.lines)
             self._quarantine.add(checked.quarantine)
             self._tick("write")
-            self.done = max([self.done, *batch.row_numbers[-1:], *(each.row_number for each in batch.broken[-1:])])
+            self.done = batch.last_row
             if self._lines.rows + self._quarantine.rows > limit:
                 raise OverLimit(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
         self._tick("decode")

@@ -141,15 +141,19 @@ class TableCatalog:
             found.setdefault(self._lake.relative(path).rpartition("/")[0], []).append(path)
         return found
 
-    def tagged(self, table: Table, run_date: dt.date) -> set[str]:
-        """The folders, relative to the lake's root, of the files of a run date that a branch or tag names beside the table's state."""
+    def in_snapshots(self, table: Table, run_date: dt.date, *, tagged: bool = False) -> set[str]:
+        """The files of a run date, relative to the lake's root, that any snapshot of the table names.
+
+        `tagged`: only snapshots that a branch or tag names beside the table's state.
+        """
         from pyiceberg.expressions import EqualTo
 
-        iceberg = self.load(table)
-        current, condition = iceberg.metadata.current_snapshot_id, EqualTo(term="run_date", value=run_date.isoformat())
-        named = {ref.snapshot_id for ref in iceberg.metadata.refs.values()} - {current}
-        scans = (iceberg.scan(row_filter=condition, snapshot_id=snapshot) for snapshot in sorted(named))
-        return {self._lake.relative(task.file.file_path).rpartition("/")[0] for scan in scans for task in scan.plan_files()}
+        iceberg, condition = self.load(table), EqualTo(term="run_date", value=run_date.isoformat())
+        snapshots = {snapshot.snapshot_id for snapshot in iceberg.snapshots()}
+        if tagged:
+            snapshots = {each for each in _named(iceberg) if each != iceberg.metadata.current_snapshot_id}
+        scans = (iceberg.scan(row_filter=condition, snapshot_id=snapshot) for snapshot in sorted(snapshots))
+        return {self._lake.relative(task.file.file_path) for scan in scans for task in scan.plan_files()}
 
     def replace(
         self,
@@ -287,9 +291,14 @@ def _bring_up(table: Table, there: "IcebergTable") -> None:
 
 def old_snapshots(iceberg: "IcebergTable", keep: int) -> list[int]:
     """All but the newest `keep` snapshots, at least one, and but what a branch or tag names: one of these would be refused, with all."""
-    named = {ref.snapshot_id for ref in iceberg.metadata.refs.values()}
+    named = _named(iceberg)
     snapshots = sorted(iceberg.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
     return [each.snapshot_id for each in snapshots[: -max(1, keep)] if each.snapshot_id not in named]
+
+
+def _named(iceberg: "IcebergTable") -> set[int]:
+    """The snapshots that a branch or tag names: the table's state is the branch `main`."""
+    return {ref.snapshot_id for ref in iceberg.metadata.refs.values()}
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from hive_metastore.ThriftHiveMetastore import Client
@@ -127,10 +128,12 @@ class Metastore(HiveCatalog):
             raise CommitFailedException(str(problem)) from problem
 
     def _doubts(self, client: Client, database: str, name: str, metadata: str) -> Doubts:
-        def location() -> str:
-            return str(self._get_hive_table(client, database, name).parameters[METADATA_LOCATION])
-
+        location = partial(self._location, client, database, name)
         return Doubts(self._lake, self._lake.relative(metadata).rpartition("/")[0], self._doubt, location)
+
+    def _location(self, client: Client, database: str, name: str) -> str:
+        """Where the metadata is that the table has now."""
+        return str(self._get_hive_table(client, database, name).parameters[METADATA_LOCATION])
 
     def _describe(self, table: HiveTable, current: Table, staged: StagedTable) -> None:
         """Puts the new state into the metastore's entry; what others keep there stays."""
@@ -161,7 +164,7 @@ class Metastore(HiveCatalog):
 
         def look() -> str:
             with self._connections.impatient(LOOK_SECONDS) as anew:
-                named = str(self._get_hive_table(anew, table.dbName, table.tableName).parameters[METADATA_LOCATION])
+                named = self._location(anew, table.dbName, table.tableName)
             if silent and named != staged.metadata_location:
                 raise CommitStateUnknownException("it may be made yet")
             return named  # after an answer with an error, what it says is how it ended

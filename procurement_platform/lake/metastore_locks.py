@@ -34,7 +34,7 @@ from thrift.Thrift import TException
 from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake.committing import MAINTENANCE, Work, unguarded, unknown
 from procurement_platform.lake.metastore_client import Connections
-from procurement_platform.processes import process_space
+from procurement_platform.processes import is_here, process_space
 
 _MARK, _NO_WORK = "procurement-platform", "-"
 _LENGTH = 128  # of the metastore's column
@@ -74,7 +74,7 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it is known to be gone: a process of this machine that is no more."""
-        return (self.host, self.space) == (socket.gethostname(), process_space()) and not Path(f"/proc/{self.process}").exists()
+        return is_here(self.host, self.space) and not Path(f"/proc/{self.process}").exists()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def by_tags(catalog: TableCatalog, tables: Iterable[Table]) -> Held:
 
     def held(run: OldRun) -> bool:
         table = known.get(run.table)
-        return table is not None and not catalog.tagged(table, run.run_date).isdisjoint(run.folders)
+        files = catalog.in_snapshots(table, run.run_date, tagged=True) if table is not None else ()
+        return any(file.rpartition("/")[0] in run.folders for file in files)
 
     return held
 

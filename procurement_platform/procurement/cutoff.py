@@ -44,7 +44,7 @@ def at_cutoff(platform: Platform, now: dt.datetime) -> Mapping[dt.date, Sequence
 def _sent(platform: Platform, day: dt.date) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
     """(feed, market) of the files that can be used or wait in the inbox, and, of others, what is wrong with them."""
     files = platform.ledger.files(day)
-    usable = {(f.feed, f.market) for f in files if f.state == "accepted" and not f.is_useless}
+    usable = {(f.feed, f.market) for f in files if f.is_usable}
     seen = Seen(files)
     for feed in FEEDS:
         waiting = [

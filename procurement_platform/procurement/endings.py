@@ -118,21 +118,24 @@ def mark_killed(platform: Platform, instance: DagsterInstance, run_date: dt.date
     """
     tags = {PARTITION_TAG: run_date.isoformat()} if run_date else {}
     now, chosen = dt.datetime.now(dt.UTC), RunsFilter(statuses=_RUNNING, tags=tags)
-    records = [record for record in instance.get_run_records(chosen) if run_date_of(record.dagster_run) is not None]
+    records = instance.get_run_records(chosen)
     log, early = RunLog(platform.database, DOMAIN), []
     # Of those that ended meanwhile the log tells; whoever ended before it was asked is not among those that still say they run.
     states = log.states([record.dagster_run.run_id for record in records]) if records else {}
     for record in records:
-        run, day, state = record.dagster_run, run_date_of(record.dagster_run), states.get(record.dagster_run.run_id)
-        assert day is not None  # noqa: S101 -- they were chosen so
+        run, day = record.dagster_run, run_date_of(record.dagster_run)
+        if day is None:
+            continue
+        state = states.get(run.run_id)
         if state is None and _never_began(platform, record, now) and _still_runs(instance, run):
             log.never_began(day, run.run_id, _began(record))
             early.append(day)
             state = "killed"
-        if state == "succeeded" and is_gone(run.tags.get(PROCESS_TAG, "")) and _still_runs(instance, run):
-            ended = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=AFTERWARDS)
-            instance.report_dagster_event(ended, run.run_id)
-        if state == "killed" or (state == "failed" and is_gone(run.tags.get(PROCESS_TAG, "")) and _still_runs(instance, run)):
+        ended = state in ("succeeded", "failed") and is_gone(run.tags.get(PROCESS_TAG, "")) and _still_runs(instance, run)
+        if ended and state == "succeeded":
+            event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=AFTERWARDS)
+            instance.report_dagster_event(event, run.run_id)
+        elif ended or state == "killed":
             instance.report_run_failed(run, KILLED)
             crash = log.standing_crash(day)
             if crash is not None and crash.run_id == run.run_id:

@@ -175,7 +175,7 @@ def _without_duplicates(run: DayRun, receiver: Receiver, feed: Feed, received: R
         query = run.platform.query(f"procurement/{noun(feed)}_conflicts")
         quarantine += engine.write(query, relations, conflicts, QUARANTINE.sql_types, params).files
         holding = {str(row["file_id"]) for row in counted}
-    accepted = sum(outcome.accepted or 0 for outcome in decoded.values())
+    accepted = sum(outcome.accepted for outcome in decoded.values())
     kept = kept_lines(run, feed, lines, accepted, repeated, holding, place.lines)
     figures = _conservation(run, feed, list(files.values()), decoded, (kept, quarantine), duplicates)
     return _FeedDay(feed, kept, tuple(quarantine), tuple(files.values()), duplicates, figures)

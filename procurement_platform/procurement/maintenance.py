@@ -128,7 +128,8 @@ def _old_runs(platform: Platform, run_date: dt.date, *, dry_run: bool) -> Iterat
     settings, lake = platform.settings, platform.lake
     days, runs = settings.run_retention_days, settings.run_retention_runs
     quiet, held = dt.timedelta(days=settings.orphan_grace_days), by_tags(platform.catalog, TABLES)
-    if not old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet, held=held):
+    old = partial(old_runs, platform.database, run_date, days=days, runs=runs, quiet=quiet, held=held)
+    if not old():
         return
     try:
         lock = DayLock.acquire(platform.database, DOMAIN, run_date, "procurement maintain retention")
@@ -136,7 +137,7 @@ def _old_runs(platform: Platform, run_date: dt.date, *, dry_run: bool) -> Iterat
         yield Line.busy(f"{DOMAIN} {run_date}", busy.holder)
         return
     with lock:
-        for run in old_runs(platform.database, run_date, days=days, runs=runs, quiet=quiet, held=held):
+        for run in old():  # asked anew, now that nobody else is at the day
             inside = [(f"{folder}/{entry.name}", entry) for folder in run.folders for entry in entries(lake, folder)]
             weights = [weigh(lake, path, entry) for path, entry in inside]
             if not dry_run:

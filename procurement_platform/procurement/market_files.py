@@ -73,7 +73,7 @@ def market_files(platform: Platform, run_date: dt.date) -> list[FileLine]:
         first = {file.identity.name: file for file in reversed(waiting)}  # of rivals the newest
         lines += [_waiting(platform, feed.name, run_date, file, first[file.identity.name], in_use, active) for file in waiting]
         lines += [_unfit(feed.name, run_date, unfit) for unfit in found.unfit if not seen.has(unfit)]
-    have = {(file.feed, file.market) for file in known if file.state == "accepted" and not file.is_useless}
+    have = {(file.feed, file.market) for file in known if file.is_usable}
     have |= {(line.feed, line.market) for line in lines if line.state == "waiting"}
     for each in _expected(markets, run_date):
         if (each.feed, each.market) not in have:
@@ -153,7 +153,7 @@ def _counts(file: LedgerFile) -> tuple[int | None, int | None, int | None, int |
 def _note(file: LedgerFile) -> str:
     if file.state == "withdrawn":
         return f"withdrawn by {file.withdrawn_by}: {file.withdrawn_why}"
-    notes = (file.notes or "").split("\n") if file.notes else []
+    notes = file.notes.split("\n") if file.notes else []
     if file.is_useless and NO_USE not in notes:  # its rows were found to repeat and contradict others once it was decoded
         notes.append(NO_USE)
     note = str(file.reason or "; ".join(notes))

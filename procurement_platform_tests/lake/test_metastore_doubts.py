@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -119,15 +119,21 @@ def commit_other(opened: Open, lake: Lake) -> None:
     assert opened().replace(PARTS, OTHER, staged(lake, OTHER, "run-2"), {}) is not None
 
 
-def test_a_change_that_is_made_after_the_client_gave_up_is_a_commit_and_others_wait_for_it(
-    slow: Slow, opened: Open, lake: Lake, caplog: pytest.LogCaptureFixture
-) -> None:
+def begun(slow: Slow, opened: Open, lake: Lake, pool: ThreadPoolExecutor) -> "Future[int | None]":
+    """A commit of the day whose change the metastore has in hand."""
     catalog, files = opened(answer_seconds=SOON), staged(lake, DAY, "run-1")
     catalog.load(PARTS)
     slow.hold()
+    committing = pool.submit(catalog.replace, PARTS, DAY, files, {})
+    assert slow.told.wait(60)
+    return committing
+
+
+def test_a_change_that_is_made_after_the_client_gave_up_is_a_commit_and_others_wait_for_it(
+    slow: Slow, opened: Open, lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
     with ThreadPoolExecutor(2) as pool:
-        committing = pool.submit(catalog.replace, PARTS, DAY, files, {})
-        assert slow.told.wait(60)
+        committing = begun(slow, opened, lake, pool)
         other = pool.submit(commit_other, opened, lake)
         slow.wait_for_who_waits()
         slow.make()
@@ -141,12 +147,8 @@ def test_a_change_that_is_made_after_the_client_gave_up_is_a_commit_and_others_w
 
 def test_while_a_change_is_looked_for_its_lock_is_in_doubt_though_nobody_holds_its_day(slow: Slow, opened: Open, lake: Lake) -> None:
     """PostgreSQL may have gone with the metastore, and the day's lock with it."""
-    catalog, files = opened(answer_seconds=SOON), staged(lake, DAY, "run-1")
-    catalog.load(PARTS)
-    slow.hold()
     with ThreadPoolExecutor(2) as pool:
-        committing = pool.submit(catalog.replace, PARTS, DAY, files, {})
-        assert slow.told.wait(60)
+        committing = begun(slow, opened, lake, pool)
         slow.looked.clear()
         assert slow.looked.wait(60)
         assert len(marks(lake)) == 1

@@ -20,6 +20,7 @@ from procurement_platform.procurement.publication import exceptions_folder, orde
 from procurement_platform.procurement.tables import TABLES
 from procurement_platform.settings import Settings
 from procurement_platform_tests.conftest import SharedServer
+from procurement_platform_tests.stack.live import own_variables
 
 DAY = dt.date(2025, 12, 20)
 SMALL = ("--orders", "400", "--skus", "60", "--markets", "3", "--seed", "11")
@@ -48,7 +49,7 @@ def near(tmp_path: Path, shared_server: SharedServer) -> Iterator[dict[str, str]
 @pytest.fixture
 def far(cluster_home: Settings) -> dict[str, str]:
     """The environment of a home on the cluster."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    return own_variables()
 
 
 def published(lake: Lake) -> dict[str, bytes]:

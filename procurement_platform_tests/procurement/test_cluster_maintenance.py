@@ -1,7 +1,6 @@
 """The tasks on HDFS, Trino and the Hive Metastore: what goes, what stays, and that Trino reads the same rows all the while."""
 
 import datetime as dt
-import os
 
 import pytest
 from sqlglot import exp
@@ -22,14 +21,14 @@ from procurement_platform.procurement.tables import NET_DEMAND, ORDER_LINES, TAB
 from procurement_platform.procurement.versions import roll_back
 from procurement_platform.settings import Settings
 from procurement_platform_tests.procurement.test_cluster_day import DAY, SMALL, in_trino, procurement, published
+from procurement_platform_tests.stack.live import own_variables
 
 GRACE = dt.timedelta(days=3)
 
 
 def environment() -> dict[str, str]:
     """That of the home on the cluster, in which every market's lines lie in a file of their own."""
-    known = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
-    return {**known, "PROCUREMENT_SMALL_DAY_ROWS": "0"}
+    return {**own_variables(), "PROCUREMENT_SMALL_DAY_ROWS": "0"}
 
 
 @pytest.mark.cluster
@@ -103,7 +102,7 @@ def test_every_task_on_the_real_servers(cluster_home: Settings) -> None:
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_raw_files_that_go_take_their_partition_with_them(cluster_home: Settings) -> None:
-    far = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    far = own_variables()
     other = DAY + dt.timedelta(1)
     for day in (DAY, other):
         procurement(far, "simulate", str(day), *SMALL, "--faults", "none")

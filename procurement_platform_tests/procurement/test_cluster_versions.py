@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from procurement_platform.platform import Platform
 from procurement_platform.procurement.tables import NET_DEMAND
 from procurement_platform.settings import Settings
 from procurement_platform_tests.procurement.test_cluster_day import SMALL, Rows, procurement, sorted_rows
+from procurement_platform_tests.stack.live import own_variables
 
 DAY, NEXT = dt.date(2025, 12, 20), dt.date(2025, 12, 21)
 
@@ -42,7 +42,7 @@ def rows_of(platform: Platform, day: dt.date) -> Rows:
 
 
 def test_a_date_goes_back_to_an_earlier_run_alone(platform: Platform, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+    environment = own_variables()
 
     def runs() -> list[tuple[str, str]]:
         told = procurement(environment, "history", "net_demand", "--date", str(DAY), "--format", "json")

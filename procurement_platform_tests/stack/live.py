@@ -120,6 +120,11 @@ class Cluster:
         return probes.webhdfs(self.place.ports.webhdfs, self.place.hdfs_user, method, path, operation, body)
 
 
+def own_variables() -> dict[str, str]:
+    """The environment's variables that are settings: for commands in processes of their own."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("PROCUREMENT_", "HDFS_", "TRINO_"))}
+
+
 @pytest.fixture(scope="session")
 def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if GIVEN:

@@ -49,6 +49,12 @@ class Batch:
         return self.frame.height + len(self.broken)
 
     @property
+    def last_row(self) -> int:
+        """The number of the last row that was read, as one or as a broken one; of none, that of the row before the batch."""
+        read: list[int] = [self.first_row + self.frame.height - 1] if self.numbers is None else self.numbers[-1:].to_list()
+        return max([self.first_row - 1, *read, *(each.row_number for each in self.broken[-1:])])
+
+    @property
     def row_numbers(self) -> pl.Series:
         """The row number of each row of the frame, ascending."""
         if self.numbers is not None:

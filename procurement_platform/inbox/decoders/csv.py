@@ -144,15 +144,15 @@ class CsvDecoder:
         width = len(self._names)
         good: list[list[str]] = []
         broken: list[BrokenRow] = []
-        left_out: list[int] = []  # rows without any value
-        if set(map(type, records)) <= {list} and set(map(len, records)) <= {width}:
+        blank: list[int] = []  # rows without any value
+        if set(map(type, records)) <= {list} and set(map(len, records)) <= {width} and [""] * width not in records:
             good = cast("list[list[str]]", records)
         else:
             for number, record in enumerate(records, row):
-                if isinstance(record, list) and len(record) == width:
+                if isinstance(record, list) and not any(record):
+                    blank.append(number)
+                elif isinstance(record, list) and len(record) == width:
                     good.append(record)
-                elif isinstance(record, list) and not any(record):
-                    left_out.append(number)
                 else:
                     broken.append(self._broken(number, record))
         frame = pl.DataFrame(
@@ -162,17 +162,10 @@ class CsvDecoder:
             ]
         ).with_columns(pl.when(pl.all() != "").then(pl.all()))
         numbers = None
-        if broken or left_out:
+        if broken or blank:
             every = pl.int_range(row, row + len(records), eager=True)
-            numbers = every.filter(~every.is_in([*left_out, *(each.row_number for each in broken)]))
-        blank = len(left_out)
-        if frame[self._names[0]].null_count():
-            some = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-            if not some.all():
-                numbers = (pl.int_range(row, row + len(records), eager=True) if numbers is None else numbers).filter(some)
-                blank += frame.height - len(numbers)
-                frame = frame.filter(some)
-        return Batch(frame, row, lambda rows: frame[rows], numbers, broken, blank)
+            numbers = every.filter(~every.is_in([*blank, *(each.row_number for each in broken)]))
+        return Batch(frame, row, lambda rows: frame[rows], numbers, broken, len(blank))
 
     def _broken(self, number: int, record: "list[str] | _Unread") -> BrokenRow:
         if isinstance(record, _Unread):

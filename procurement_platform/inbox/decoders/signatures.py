@@ -12,8 +12,7 @@ _SIGNATURES = (
     (b"Obj\x01", "is an Avro file: let its name end in .avro"),
     (_GZIP, "is packed by gzip: let its name end in .csv.gz"),
     (b"%PDF", "is a PDF: send the rows as CSV"),
-    (b"\xff\xfe", f"{NOT_UTF8}: it begins as UTF-16 does; export the file as UTF-8"),
-    (b"\xfe\xff", f"{NOT_UTF8}: it begins as UTF-16 does; export the file as UTF-8"),
+    ((b"\xff\xfe", b"\xfe\xff"), f"{NOT_UTF8}: it begins as UTF-16 does; export the file as UTF-8"),
 )
 
 

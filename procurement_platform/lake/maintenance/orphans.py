@@ -172,17 +172,8 @@ class Orphans:
         key = place.table.name, run_date
         if key not in self._in_tables:
             self._in_tables.clear()  # of one date at a time
-            self._in_tables[key] = frozenset(self._data_files(place.table, run_date))
+            self._in_tables[key] = frozenset(self.catalog.in_snapshots(place.table, run_date))
         return any(f"{file}/".startswith(f"{path}/") for file in self._in_tables[key])
-
-    def _data_files(self, table: Table, run_date: dt.date) -> Iterator[str]:
-        from pyiceberg.expressions import EqualTo
-
-        iceberg = self.catalog.load(table)
-        condition = EqualTo(term="run_date", value=run_date.isoformat())
-        for snapshot in iceberg.snapshots():
-            for task in iceberg.scan(row_filter=condition, snapshot_id=snapshot.snapshot_id).plan_files():
-                yield self.lake.relative(task.file.file_path)
 
 
 def is_leftover(entry: Entry) -> bool:

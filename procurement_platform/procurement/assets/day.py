@@ -67,9 +67,10 @@ def _own(problem: BaseException) -> bool:
 def _leave_traces(context: InitResourceContext, day: DayRun) -> None:
     """Brings the day's report and crash check up to how the run ended, and tells the event log of runs found killed."""
     instance = context.instance
-    early = mark_killed(day.platform, instance, day.run_date) if instance is not None else []
+    if instance is not None:
+        mark_killed(day.platform, instance, day.run_date)
     # A run that publishes its day has done the same, unless a run that was killed is found to be the day's last.
-    if day.failed or "published_day" not in day.done or early or not report_agrees(day.platform, day.run_date):
+    if day.failed or "published_day" not in day.done or not report_agrees(day.platform, day.run_date):
         show_crash(day.platform, day.run_date)
     if instance is not None and context.run is not None and (day.failed or "exceptions" not in day.done):  # the same
         tell_crash(instance, context.run, passed=not day.failed)

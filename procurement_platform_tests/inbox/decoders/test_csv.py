@@ -227,3 +227,10 @@ def test_a_first_line_for_excel_is_named_with_what_to_do(desk: Desk, line: bytes
     outcome = desk.decode(line + rows(FINE % b"O-1"), "csv")
     assert outcome.status == "rejected"
     assert "a line for Excel; remove it: the first line names the columns" in str(outcome.reason)
+
+
+def test_lines_of_separators_that_fill_a_piece_of_the_file_are_left_out_with_their_numbers(desk: Desk) -> None:
+    blanks = 500_000  # more than what is read at once
+    outcome = desk.decode(rows(FINE % b"a", b",,,,,\n" * blanks, FINE % b"b", b",,,,,\n" * blanks), "csv")
+    assert [line["row_number"] for line in desk.lines(outcome)] == [1, blanks + 2]
+    assert outcome.notes == (f"rows left out that have no value at all: {2 * blanks}",)

@@ -25,7 +25,7 @@ def quarantine(
     Reads the day that buyers see. Writes nothing, save that a killed run is recorded as one; a day that
     is not up to date is said to be, on standard error. The table has the first 50 rows; csv and json have them all, each whole.
 
-    A row is shown as it was sent, its columns by the names of the file; of a Parquet file those of the contract alone.
+    A row is shown as it was sent, with the columns of the file, by its names for them.
     """
     from procurement_platform.cli import session
     from procurement_platform.cli.behind import say_if_behind

@@ -11,13 +11,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from procurement_platform.inbox.contracts import Contract
-from procurement_platform.inbox.decoders import Decoder, as_json, open_decoder
+from procurement_platform.inbox.decoders import Decoder, at_once, open_decoder
 from procurement_platform.inbox.intake import Taken, too_large, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 
 ROWS_AS_SENT_TYPES = {"file_id": "varchar", "row_number": "bigint", "row": "varchar"}
-_SHOWN_CELLS = 100_000  # at once: a cell takes up to 1,000 characters
 
 
 class Asked:
@@ -72,15 +71,14 @@ def _may_hold(known: pq.Statistics | None, value: str) -> bool:
 
 def rows_as_sent(decoder: Decoder, contract: Contract, asked: Asked) -> Iterator[pl.DataFrame]:
     """The rows asked for (`row_number`, `row`), in their order, a part at a time."""
-    step = max(_SHOWN_CELLS // max(len(decoder.schema), 1), 1)
     for batch in decoder.batches(set(contract.match(decoder.schema).values()), asked.any):
         numbers = batch.row_numbers
         if numbers.is_empty():
             continue
         wanted = asked.take(int(numbers[-1]))
-        for part in wanted.rename("row_number").to_frame().iter_slices(step):
+        for part in wanted.rename("row_number").to_frame().iter_slices(at_once(len(decoder.schema))):
             positions = numbers.search_sorted(part["row_number"])
-            yield part.with_columns(as_json(batch.whole(positions)).alias("row"))
+            yield part.with_columns(batch.sent(positions).alias("row"))
 
 
 def write_rows_as_sent(task: DecodeTask, taken: Taken, contract: Contract) -> DecodeOutcome:

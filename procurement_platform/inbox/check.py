@@ -14,7 +14,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.contracts import Contract, Field
-from procurement_platform.inbox.decoders import Batch, as_json
+from procurement_platform.inbox.decoders import Batch, at_once
 from procurement_platform.inbox.task import DecodeTask
 from procurement_platform.inbox.values import CONTROL, Reading, day_start_us, reading, typed
 from procurement_platform.texts import first_few
@@ -40,11 +40,12 @@ class Rule:
 class Checked:
     """A batch after the contract: `lines` has `row_number` and a column per field; `quarantine` what its table holds of a row.
 
+    `quarantine` comes in parts, each made when it is asked for: rows as they were sent may be long.
     `own_market` counts the rows that name the file's market, `other_market` those that name another; `other` is the first such name.
     """
 
     lines: pl.DataFrame
-    quarantine: pl.DataFrame
+    quarantine: Iterator[pl.DataFrame]
     own_market: int
     other_market: int
     other: str | None = None
@@ -68,6 +69,7 @@ class Checker:
             columns = "column" if len(missing) == 1 else "columns"
             raise InvalidFile(f"lacks the {columns} {', '.join(missing)} (it has: {found}); send every required column")
         fields = [each for each in contract.fields if each.name in self.columns]
+        self._at_once = at_once(len(schema))
         self._readings = {
             each.name: reading(each, self.columns[each.name], schema[self.columns[each.name]], task.timezone) for each in fields
         }
@@ -90,20 +92,19 @@ class Checker:
         rules = [(name, rule) for name, each in self._readings.items() if suspects[name] for rule in self._rules_of(each)]
         broken = self._broken(batch)
         if not rules:
-            return Checked(self._lines(frame), broken, frame.height, 0)
+            return Checked(self._lines(frame), iter([broken]), frame.height, 0)
         flags = [f"!{index}" for index in range(len(rules))]
         frame = frame.with_columns(rule.breaks.fill_null(value=False).alias(flag) for flag, (_, rule) in zip(flags, rules, strict=True))
         bad = frame.select(pl.any_horizontal(flags).alias("bad")).to_series()
         if not bad.any():
-            return Checked(self._lines(frame), broken, frame.height, 0)
+            return Checked(self._lines(frame), iter([broken]), frame.height, 0)
         flagged = [(flag, name, rule) for flag, (name, rule) in zip(flags, rules, strict=True)]
         # The market's own rule is the last of its field's.
         market = [flag for flag, name, _ in flagged if name == self.contract.market.name][-1:]
-        quarantine = self._quarantine(frame.filter(bad), flagged, as_json(batch.whole(bad.arg_true())))
         named = frame[self._readings[self.contract.market.name].target]
         return Checked(
             self._lines(frame.filter(~bad)),
-            pl.concat([quarantine, broken]).sort("row_number") if broken.height else quarantine,
+            self._quarantine(frame.filter(bad), flagged, batch, bad.arg_true(), broken),
             int((named == self._task.market).sum()) if market else frame.height,
             int(frame[market[0]].sum()) if market else 0,
             next(iter(named.filter(frame[market[0]]).head(1)), None) if market else None,
@@ -123,7 +124,19 @@ class Checker:
         tidy = value if each.field.is_code else value.str.strip_chars(_BLANKS)
         return (pl.when(value.str.strip_chars() != "").then(tidy) if each.field.optional else tidy).alias(each.target)
 
-    def _quarantine(self, bad: pl.DataFrame, flagged: list[tuple[str, str, Rule]], sent: pl.Series) -> pl.DataFrame:
+    def _quarantine(
+        self, bad: pl.DataFrame, flagged: list[tuple[str, str, Rule]], batch: Batch, positions: pl.Series, broken: pl.DataFrame
+    ) -> Iterator[pl.DataFrame]:
+        """The bad rows and those that could not be read, in their order."""
+        for at in range(0, bad.height, self._at_once):
+            sent = batch.sent(positions.slice(at, self._at_once))
+            rows = self._rejected(bad.slice(at, self._at_once), flagged, sent)
+            before = int(broken["row_number"].search_sorted(rows["row_number"][-1]))
+            yield pl.concat([rows, broken.head(before)]).sort("row_number") if before else rows
+            broken = broken.slice(before)
+        yield broken
+
+    def _rejected(self, bad: pl.DataFrame, flagged: list[tuple[str, str, Rule]], sent: pl.Series) -> pl.DataFrame:
         invalid = [flag for flag, _, rule in flagged if rule.name == INVALID_ROW]
         return bad.select(
             "row_number",

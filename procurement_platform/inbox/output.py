@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from procurement_platform.lake.tables import ARROW_TYPES
 
 ROW_GROUP_ROWS = 128 * 1024  # DuckDB reads row groups of this size side by side
-_WAITING_BYTES = 64 * 1024 * 1024  # rows with long texts are written sooner
+_WAITING_BYTES = 32 * 1024 * 1024  # rows with long texts are written sooner
 _SAMPLE_ROWS = 10_000
 
 

@@ -167,10 +167,11 @@ class _Pass:
             self._other_market += checked.other_market
             self._other = self._other or checked.other
             self._quantity[0] += _total(checked.lines[measure])
-            self._quantity[1] += _total(checked.quarantine["quantity"])
             self._tick("check")
             self._lines.add(checked.lines)
-            self._quarantine.add(checked.quarantine)
+            for rejected in checked.quarantine:
+                self._quantity[1] += _total(rejected["quantity"])
+                self._quarantine.add(rejected)
             self._tick("write")
             self.done = batch.last_row
             if self._lines.rows + self._quarantine.rows > limit:

@@ -16,6 +16,8 @@ from procurement_platform.inbox.values import as_text
 
 BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small enough to hold several of
 SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
+_SHOWN_CELLS = 25_000  # at once
+_JSON_CELLS = 5_000  # at once: it is written into memory that doubles as it grows
 NOT_UTF8 = "is not UTF-8"  # how each reason begins that is one of bytes
 
 
@@ -33,13 +35,13 @@ class BrokenRow:
 class Batch:
     """Rows of a file. `numbers` (UInt32 or Int64) holds their row numbers where `first_row`, `first_row` + 1, … does not.
 
-    `whole` gives the rows at some positions of the frame with all the columns of the file. `blank` rows have numbers, and no value at all:
-    they are left out.
+    `sent` gives the rows at some ascending positions of the frame as they were sent: each as a JSON object with the columns of the file.
+    `at_once` tells of how many to ask for it. `blank` rows have numbers, and no value at all: they are left out.
     """
 
     frame: pl.DataFrame
     first_row: int
-    whole: Callable[[pl.Series], pl.DataFrame]
+    sent: Callable[[pl.Series], pl.Series]
     numbers: pl.Series | None = None
     broken: list[BrokenRow] = field(default_factory=list)
     blank: int = 0
@@ -107,12 +109,20 @@ def not_utf8(byte: int, where: str = "it") -> str:
     return f"{NOT_UTF8}: {where} has the byte 0x{byte:02x}; export the file as UTF-8"
 
 
+def at_once(columns: int) -> int:
+    """How many rows of so many columns are shown at once: a cell takes up to 1,000 characters."""
+    return max(_SHOWN_CELLS // max(columns, 1), 1)
+
+
+def shown(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame as people read it: cells longer than 1,000 characters are cut, with their length told."""
+    return frame.select(_shown(name, dtype) for name, dtype in frame.schema.items())
+
+
 def as_json(frame: pl.DataFrame) -> pl.Series:
-    """Each row of a frame as a JSON object; cells longer than 1,000 characters are cut, with their length told."""
-    cells = [_shown(name, dtype) for name, dtype in frame.schema.items()]
-    if not cells:
-        return pl.repeat("{}", frame.height, dtype=pl.String, eager=True)
-    return frame.select(pl.struct(cells).struct.json_encode().alias("row")).to_series()
+    """Each row of a frame that is not empty as a JSON object."""
+    parts = frame.iter_slices(max(_JSON_CELLS // frame.width, 1))
+    return pl.concat([part.select(pl.struct(pl.all()).struct.json_encode().alias("row")).to_series() for part in parts])
 
 
 def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -124,7 +134,8 @@ def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Binary:
         text = column.bin.slice(0, SHOWN_CHARACTERS).bin.encode("hex")
     elif dtype.is_nested():
-        text = (pl.struct(column) if not isinstance(dtype, pl.Struct) else column).struct.json_encode()
+        wrapped = pl.struct(column.alias("v")).struct.json_encode()  # {"v":…}
+        text = pl.when(column.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
     else:
         text = as_text(column, dtype)
     length = text.str.len_chars()

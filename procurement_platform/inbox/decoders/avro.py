@@ -7,6 +7,7 @@ row at its end, which comes out right only if exactly the declared rows were rea
 import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from procurement_platform.inbox.container import (
     encode_long,
     read_header,
 )
-from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted
+from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted, as_json, shown
 from procurement_platform.inbox.decoders.avro_schema import LARGEST, dtypes, flat, head, value_type, width
 from procurement_platform.inbox.task import Limits
 
@@ -90,12 +91,16 @@ class AvroColumns:
         wanted = [name for name in self.schema if name in columns]
         complete = len(wanted) == len(self.schema) or some is not None  # rows that are wanted are wanted whole
         for chunk in self._chunks(some):
-            frame = self._decode(chunk, None if complete else wanted)
+            yield self._batch(chunk, None if complete else wanted, None if some is None else _numbers(chunk))
 
-            def whole(rows: pl.Series, chunk: list[Block] = chunk, frame: pl.DataFrame = frame) -> pl.DataFrame:
-                return (frame if complete else self._decode(chunk, None))[rows]
+    def _batch(self, chunk: list[Block], wanted: list[str] | None, numbers: pl.Series | None) -> Batch:
+        frame = self._decode(chunk, wanted)
 
-            yield Batch(frame, chunk[0].first_row, whole, None if some is None else _numbers(chunk))
+        @cache
+        def whole() -> pl.DataFrame:
+            return frame if wanted is None else self._decode(chunk, None)
+
+        return Batch(frame, chunk[0].first_row, lambda positions: as_json(shown(whole()[positions])), numbers)
 
     def _chunks(self, some: Wanted | None) -> Iterator[list[Block]]:
         limits = self._limits

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, not_utf8
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, as_json, not_utf8, shown
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
@@ -107,13 +107,15 @@ class JsonLinesDecoder:
     ) -> Batch:
         frame = pl.DataFrame([_column(key, [row.get(key) for row in rows]) for key in wanted])
 
-        def whole(positions: pl.Series) -> pl.DataFrame:
+        def sent(positions: pl.Series) -> pl.Series:
             with _as_deep_as_before():
-                sent = [self._decode(lines[position]) for position in positions]
-            keys = [key for key in self.schema if any(key in row for row in sent)]
-            return pl.DataFrame([_column(key, [row.get(key) for row in sent]) for key in keys])
+                objects = [self._decode(lines[position]) for position in positions]
+            keys = [key for key in self.schema if any(key in each for each in objects)]
+            if not keys:  # polars has no frames of rows without columns
+                return pl.repeat("{}", len(objects), eager=True)
+            return as_json(shown(pl.DataFrame({key: _column(key, [each.get(key) for each in objects]) for key in keys})))
 
-        return Batch(frame, 1, whole, pl.Series(numbers, dtype=pl.Int64), broken)
+        return Batch(frame, 1, sent, pl.Series(numbers, dtype=pl.Int64), broken)
 
 
 @contextmanager

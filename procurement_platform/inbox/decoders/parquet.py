@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import Batch, Wanted, not_utf8
+from procurement_platform.inbox.decoders import Batch, Wanted, as_json, not_utf8, shown
+from procurement_platform.inbox.decoders.parquet_others import OtherColumns
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
 
@@ -19,7 +20,7 @@ _FOOTER_ITEMS = 1_000_000
 
 
 class ParquetDecoder:
-    """Reads a Parquet file. Of a rejected row only the contract's columns are kept: the others are never unpacked."""
+    """Reads a Parquet file. Columns that nobody asks for are unpacked only where rows are shown."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
@@ -51,6 +52,7 @@ class ParquetDecoder:
 
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:  # noqa: ARG002
         wanted = [name for name in self.schema if name in columns]
+        others = OtherColumns(self._open, [name for name in self.schema if name not in columns])
         row = 1
         try:
             file = self._open(texts=[name for name in self._texts if name in columns])
@@ -58,7 +60,7 @@ class ParquetDecoder:
                 self._texts_are_utf8(part, row)
                 frame = _frame(part)
                 if frame.height:
-                    yield Batch(frame, row, lambda rows, frame=frame: frame[rows])  # type: ignore[misc]
+                    yield self._batch(frame, row, others)
                 row += frame.height
         except MemoryError:
             raise
@@ -66,6 +68,13 @@ class ParquetDecoder:
             raise InvalidFile(f"is damaged after row {row - 1} ({_words(problem)}); send it again") from problem
         if row - 1 != self._rows:
             raise InvalidFile(f"declares {self._rows} rows and holds {row - 1}; send it again")
+
+    def _batch(self, frame: pl.DataFrame, row: int, others: OtherColumns) -> Batch:
+        def sent(positions: pl.Series) -> pl.Series:
+            beside = others.at((positions.cast(pl.Int64) + row - 1).to_list())
+            return as_json(shown(frame[positions]).hstack(beside).select(list(self.schema)))
+
+        return Batch(frame, row, sent)
 
     def _texts_are_utf8(self, part: pa.RecordBatch, row: int) -> None:
         """Nobody checks that on the way, and what is written with such a text no engine reads. `row` is the part's first."""

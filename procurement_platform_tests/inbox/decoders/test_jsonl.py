@@ -76,3 +76,11 @@ def test_as_many_keys_as_rows_are_refused(desk: Desk) -> None:
     assert outcome.status == "rejected"
     assert outcome.reason
     assert "PROCUREMENT_MAX_COLUMNS" in outcome.reason
+
+
+@pytest.mark.parametrize(("lines", "rows"), [([b"{}"], [{}]), ([b"{}", b"{}", b'{"":"x"}'], [{"": None}, {"": None}, {"": "x"}])])
+def test_objects_without_any_of_the_columns_are_rows_that_lack_them(desk: Desk, lines: list[bytes], rows: list[object]) -> None:
+    outcome = desk.decode(b"\n".join([*lines, jsonl([order(1)])]), "jsonl")
+    assert [line["order_id"] for line in desk.lines(outcome)] == ["O-1"]
+    assert {row["row_number"]: json.loads(row["row"]) for row in desk.quarantine(outcome)} == dict(enumerate(rows, 1))
+    assert all(reason.startswith("order_id is empty") for reason in desk.reasons(outcome).values())

@@ -1,0 +1,161 @@
+"""What a Parquet file has beyond the contract: its other columns, read only as far as rows of it are shown, each for itself.
+
+Nobody asked for these columns, so whatever is wrong with one says so in its own cells, and neither rejects the file nor hides the others.
+"""
+
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from procurement_platform.inbox.decoders import shown
+
+_PIECE_ROWS = 16 * 1024
+_PIECE_BYTES = 4 * 1024 * 1024  # as the file tells them
+_LARGE_BYTES = 32 * 1024 * 1024  # of a piece whose texts repeat: they are left in dictionaries
+_HELD_BYTES = 128 * 1024 * 1024  # of Arrow's, from which on a reader is closed after use: it is opened again where it is needed
+_NOT_SHOWN = "(not shown: {})"
+_NOT_READ = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, NotImplementedError, OverflowError)
+
+Open = Callable[[list[str]], pq.ParquetFile]  # with the columns whose texts stay in dictionaries
+
+
+class OtherColumns:
+    """The columns of some names, at the rows that are asked for. Rows count from 0; readers go on from where they are."""
+
+    def __init__(self, open_file: Open, names: list[str]) -> None:
+        self._open = open_file
+        self._names = names
+        self._readers: dict[str, _Reader] = {}
+        self._repeating: set[str] = set()  # columns whose texts are left in dictionaries: that is slower, and takes more memory, as a rule
+        self._given_up: dict[str, str] = {}  # column → why
+
+    def at(self, rows: list[int]) -> pl.DataFrame:
+        """A column for each name, as it is shown, at ascending rows. One that cannot be read has that in each of its cells."""
+        return pl.DataFrame({name: self._column(name, rows) for name in self._names})
+
+    def _column(self, name: str, rows: list[int]) -> pl.Series:
+        while name not in self._given_up:
+            try:
+                return self._read(name, rows)
+            except MemoryError:  # Arrow's own is one, too
+                self._readers.pop(name, None)
+                pa.default_memory_pool().release_unused()
+                if name in self._repeating:
+                    self._given_up[name] = "it needs more memory than decoding one file may take (PROCUREMENT_DECODE_MEMORY_MIB)"
+                self._repeating.add(name)
+            except (*_NOT_READ, OSError):
+                self._readers.pop(name, None)
+                self._given_up[name] = "it cannot be read"
+        return pl.repeat(_NOT_SHOWN.format(self._given_up[name]), len(rows), eager=True)
+
+    def _read(self, name: str, rows: list[int]) -> pl.Series:
+        if name not in self._readers:
+            self._readers[name] = _Reader(self._repeated if name in self._repeating else self._plain, name)
+        found = _series(self._readers[name].at(rows))
+        if pa.total_allocated_bytes() > _HELD_BYTES:
+            del self._readers[name]
+        return found
+
+    @cached_property
+    def _plain(self) -> pq.ParquetFile:
+        return self._open([])
+
+    @cached_property
+    def _repeated(self) -> pq.ParquetFile:
+        schema = self._plain.schema_arrow
+        return self._open([name for name in self._names if _is_bytes(schema.field(name).type)])
+
+
+class _Reader:
+    """One column, a piece at a time, a row group at a time."""
+
+    def __init__(self, file: pq.ParquetFile, name: str) -> None:
+        self._file = file
+        self._name = name
+        groups = (file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
+        self._starts = [0, *accumulate(groups)]  # the first row of each row group, and of one after the last
+        self._pieces: Iterator[pa.RecordBatch] = iter(())
+        self._group = -1
+        self._first = self._next = 0  # the rows of the piece, and of the one after it
+        self._piece: pa.Array[Any] | None = None
+
+    def at(self, rows: list[int]) -> "list[pa.Array[Any]]":
+        found, at = [], 0
+        while at < len(rows):
+            piece = self._with(rows[at])
+            end = bisect_left(rows, self._next, at)
+            found.append(piece.take(pa.array([row - self._first for row in rows[at:end]], pa.int64())))
+            at = end
+        return found
+
+    def _with(self, row: int) -> "pa.Array[Any]":
+        """The piece that has a row."""
+        group = bisect_right(self._starts, row) - 1
+        if group != self._group or row < self._first:
+            self._group, self._piece = group, None
+            self._first = self._next = self._starts[group]
+            self._pieces = self._file.iter_batches(self._rows(group), [group], [self._name], use_threads=False)
+        while self._piece is None or row >= self._next:
+            batch = next(self._pieces, None)
+            if batch is None:
+                raise ValueError("the column has fewer rows than the file")
+            self._piece = batch.column(self._name)
+            if self._piece.nbytes > _LARGE_BYTES and not isinstance(self._piece, pa.DictionaryArray):
+                raise MemoryError
+            self._first, self._next = self._next, self._next + len(self._piece)
+        return self._piece
+
+    def _rows(self, group: int) -> int:
+        """How many rows of a row group to read at once, by what the file tells of their size."""
+        told = self._file.metadata.row_group(group)
+        chunks = (told.column(number) for number in range(told.num_columns))
+        size = sum(chunk.total_uncompressed_size for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{self._name}."))
+        return min(max(_PIECE_BYTES * told.num_rows // max(size, 1), 1), _PIECE_ROWS)
+
+
+def _series(pieces: "list[pa.Array[Any]]") -> pl.Series:
+    """The values as they are shown. Those of a dictionary are made texts once each, however often they are repeated."""
+    if not isinstance(pieces[0], pa.DictionaryArray):
+        return _shown(pa.concat_arrays(pieces))
+    return pl.concat([_of_dictionary(cast("pa.DictionaryArray[Any, Any]", each)) for each in pieces])
+
+
+def _of_dictionary(values: "pa.DictionaryArray[Any, Any]") -> pl.Series:
+    used = pc.unique(values.indices.drop_null())
+    positions = cast("pl.Series", pl.from_arrow(pc.index_in(values.indices, value_set=used)))
+    shown_once = _shown(values.dictionary.take(used))
+    return shown_once.gather(positions) if len(shown_once) else pl.repeat(None, len(positions), dtype=shown_once.dtype, eager=True)
+
+
+def _shown(values: "pa.Array[Any]") -> pl.Series:
+    try:
+        values.validate(full=True)
+        return shown(cast("pl.DataFrame", pl.from_arrow(pa.table([values], names=["value"])))).to_series()
+    except _NOT_READ:  # a type that polars does not have, or bytes that are no text
+        return shown(pl.DataFrame({"value": [_text(each) for each in values]}, schema={"value": pl.String})).to_series()
+
+
+def _text(value: "pa.Scalar[Any]") -> str | None:
+    if not value.is_valid:
+        return None
+    if isinstance(value, pa.StringScalar | pa.LargeStringScalar):
+        return value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
+    try:
+        plain = value.as_py()
+        return json.dumps(plain, default=str, ensure_ascii=False, separators=(",", ":")) if isinstance(plain, list | dict) else str(plain)
+    except UnicodeDecodeError:
+        return _NOT_SHOWN.format("a text in it is not UTF-8")
+    except _NOT_READ:
+        return _NOT_SHOWN.format("it has a value that no calendar holds")
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return any(is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary))

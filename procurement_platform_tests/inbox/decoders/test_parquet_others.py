@@ -1,0 +1,195 @@
+"""Columns that the contract does not ask for: shown of rejected rows, and of nobody's concern otherwise."""
+
+import datetime as dt
+import io
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from procurement_platform_tests.inbox.desk import NOON, Desk
+
+UTC = dt.UTC
+NEEDS_MEMORY = "(not shown: it needs more memory than decoding one file may take (PROCUREMENT_DECODE_MEMORY_MIB))"
+
+
+def sent(columns: dict[str, Any], rows: int, bad: Callable[[int], bool] = lambda row: True, **options: Any) -> bytes:
+    """Orders of which some name a product that is none, with columns of no contract beside, before and between the contract's."""
+    own = {
+        "order_id": pa.array([f"O-{row}" for row in range(rows)]),
+        "market": pa.array(["DE"] * rows),
+        "sku": pa.array(["NONE" if bad(row) else "SKU-1" for row in range(rows)]),
+        "quantity": pa.array([Decimal(1)] * rows, pa.decimal128(18, 4)),
+        "unit_price": pa.array([Decimal(2)] * rows, pa.decimal128(18, 4)),
+        "ordered_at": pa.array([NOON] * rows, pa.timestamp("us", "UTC")),
+    }
+    half = len(columns) // 2
+    table = pa.table(dict([*list(columns.items())[:half], *own.items(), *list(columns.items())[half:]]))
+    target = io.BytesIO()
+    pq.write_table(table, target, **options)
+    return target.getvalue()
+
+
+def shown(desk: Desk, content: bytes) -> dict[int, dict[str, Any]]:
+    """The rows in quarantine, by their numbers."""
+    outcome = desk.decode(content, "parquet")
+    assert outcome.status == "accepted", outcome.reason
+    return {row["row_number"]: json.loads(row["row"]) for row in desk.quarantine(outcome)}
+
+
+def one(desk: Desk, value: "pa.Array[Any]") -> Any:
+    return shown(desk, sent({"extra": value}, len(value)))[1]["extra"]
+
+
+def test_a_rejected_row_has_all_the_files_columns_in_their_order(desk: Desk) -> None:
+    rows = shown(desk, sent({"first": pa.array([7, 8, 9]), "Bemerkung": pa.array(["eilig", None, 'a "b"'])}, 3, lambda row: row > 0))
+    assert [list(row) for row in rows.values()] == [
+        ["first", "order_id", "market", "sku", "quantity", "unit_price", "ordered_at", "Bemerkung"],
+    ] * 2
+    assert {number: (row["first"], row["order_id"], row["Bemerkung"]) for number, row in rows.items()} == {
+        2: (8, "O-1", None),
+        3: (9, "O-2", 'a "b"'),
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (pa.array([True]), True),
+        (pa.array([200], pa.uint8()), 200),
+        (pa.array([1.5]), "1.5"),
+        (pa.array([float("nan")]), "NaN"),
+        (pa.array([Decimal("1.5")], pa.decimal128(38, 10)), "1.5000000000"),
+        (pa.array([Decimal("1.5")], pa.decimal256(60, 2)), "1.50"),
+        (pa.array(["text"], pa.large_string()), "text"),
+        (pa.array(["often"]).dictionary_encode(), "often"),
+        (pa.array([None, "seldom"]).dictionary_encode(), None),
+        (pa.array([None], pa.string()).dictionary_encode(), None),
+        (pa.array([b"\xff\x00"]), "ff00"),
+        (pa.array([b"ab"], pa.binary(2)), "6162"),
+        (pa.nulls(1), None),
+        (pa.array([dt.date(2025, 12, 20)]), "2025-12-20"),
+        (pa.array([2**31 - 1], pa.date32()), "2147483647"),
+        (pa.array([dt.datetime(2025, 12, 20, 9, tzinfo=UTC)]), "2025-12-20 09:00:00.000000+00:00"),
+        (pa.array([2**62], pa.timestamp("us", "UTC")), "4611686018427387904"),
+        (pa.array([0], pa.timestamp("us", "+05:30")), "1970-01-01 05:30:00+05:30"),
+        (pa.array([2**62], pa.timestamp("us", "+05:30")), "(not shown: it has a value that no calendar holds)"),
+        (pa.array([dt.time(1, 2, 3)]), "01:02:03"),
+        (pa.array([dt.timedelta(1)]), "1 day, 0:00:00"),
+        (pa.array([[1, None]]), "[1,null]"),
+        (pa.array([None, [1]]), None),
+        (pa.array([{"a": 1, "b": "x"}]), '{"a":1,"b":"x"}'),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), '{"k":1}'),
+        (pa.array([[{"a": Decimal("1.1")}]]), '[{"a":"1.1"}]'),
+        (pa.array(["y" * 3000]), "y" * 1000 + "… (3000 characters)"),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_values_of_any_type_are_shown(desk: Desk, value: "pa.Array[Any]", expected: object) -> None:
+    assert one(desk, value) == expected
+
+
+def of_bytes(*values: bytes) -> "pa.Array[Any]":
+    """Texts that nobody looked at."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(list(values)).buffers())
+
+
+def test_bytes_that_are_no_text_are_shown_as_bytes_and_concern_nobody(desk: Desk) -> None:
+    odd = of_bytes(b"ok", b"\xe4", b"x")
+    lists: pa.Array[Any] = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), odd)
+    rows = shown(desk, sent({"odd": odd, "lists": lists}, 3))
+    assert [row["odd"] for row in rows.values()] == ["ok", "\\xe4", "x"]
+    assert [row["lists"] for row in rows.values()] == ['["ok"]', "(not shown: a text in it is not UTF-8)", '["x"]']
+
+
+def test_columns_keep_their_names(desk: Desk) -> None:
+    columns = {"a.b": pa.array([1]), "a": pa.array([{"b": 2}]), "": pa.array(["nameless"]), "value": pa.array([3])}
+    [row] = shown(desk, sent(columns, 1)).values()
+    assert {name: row[name] for name in columns} == {"a.b": 1, "a": '{"b":2}', "": "nameless", "value": 3}
+
+
+def texts(rows: int, form: int) -> "pa.Array[Any]":
+    """Texts all different, or some of them often, or none."""
+    forms: list[list[str | None]] = [
+        [f"text {row}" for row in range(rows)],
+        [f"text {row % 3}" if row % 7 else None for row in range(rows)],
+        [None] * rows,
+    ]
+    return pa.array(forms[form], pa.string())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.integers(1, 300),
+    group=st.integers(1, 120),
+    page=st.sampled_from([64, 1024, 1024 * 1024]),
+    seed=st.integers(0, 2**32),
+    often=st.sampled_from([1, 3, 50]),
+    form=st.integers(0, 2),
+)
+def test_of_any_rows_in_any_row_group_the_columns_are_those_of_the_row(
+    desk: Desk, rows: int, group: int, page: int, seed: int, often: int, form: int
+) -> None:
+    def bad(row: int) -> bool:
+        return (row * 2_654_435_761 + seed) % often == 0
+
+    columns = {"number": pa.array(range(rows)), "text": texts(rows, form)}
+    found = shown(desk, sent(columns, rows, bad, row_group_size=group, data_page_size=page, write_batch_size=16))
+    assert sorted(found) == [row + 1 for row in range(rows) if bad(row)]
+    kept = columns["text"].to_pylist()
+    for number, row in found.items():
+        assert (row["order_id"], row["number"], row["text"]) == (f"O-{number - 1}", number - 1, kept[number - 1])
+
+
+def test_more_rows_than_are_shown_at_once_keep_their_order(desk: Desk) -> None:
+    rows = 70_000  # of more than one batch, too
+    found = shown(desk, sent({"number": pa.array(range(rows)), "text": texts(rows, 0)}, rows, row_group_size=40_000))
+    assert list(found) == [*range(1, rows + 1)]
+    assert all(row["number"] == number - 1 and row["text"] == f"text {number - 1}" for number, row in found.items())
+
+
+def often(value: str, rows: int) -> "pa.Array[Any]":
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([value]))
+
+
+def test_a_text_that_is_repeated_does_not_expand(desk: Desk) -> None:
+    """A hundred gigabytes, if each row had its own."""
+    content = sent({"extra": often("a" * 1_000_000, 100_000)}, 100_000, lambda row: row % 1000 == 0, compression="zstd")
+    assert len(content) < 1_000_000
+    rows = shown(desk, content)
+    assert len(rows) == 100
+    assert {row["extra"] for row in rows.values()} == {"a" * 1000 + "… (1000000 characters)"}
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_a_column_that_needs_too_much_memory_says_so_and_the_others_are_shown(desk: Desk, dictionary: bool) -> None:
+    columns = {"small": pa.array([1, 2, 3]), "large": pa.array(["a" * 900_000_000, "b", "c"]), "after": pa.array(["x", "y", "z"])}
+    rows = shown(desk, sent(columns, 3, lambda row: row > 0, use_dictionary=dictionary, compression="zstd"))
+    assert [(row["small"], row["large"], row["after"]) for row in rows.values()] == [(2, NEEDS_MEMORY, "y"), (3, NEEDS_MEMORY, "z")]
+
+
+def test_a_column_that_is_damaged_says_so_and_the_others_are_shown(desk: Desk) -> None:
+    columns = {"before": pa.array(range(9)), "hurt": pa.array([f"some text {row}" for row in range(9)]), "after": pa.array(["x"] * 9)}
+    content = bytearray(sent(columns, 9, lambda row: row == 5, use_dictionary=False, compression="zstd"))
+    chunk = next(
+        chunk
+        for chunk in (pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(number) for number in range(9))
+        if chunk.path_in_schema == "hurt"
+    )
+    start = chunk.data_page_offset
+    content[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    [(number, row)] = shown(desk, bytes(content)).items()
+    assert (number, row["before"], row["hurt"], row["after"]) == (6, 5, "(not shown: it cannot be read)", "x")
+
+
+def test_nobody_reads_a_column_that_is_damaged_where_no_row_is_rejected(desk: Desk) -> None:
+    content = bytearray(sent({"hurt": pa.array(["some text"] * 9)}, 9, lambda row: False, use_dictionary=False))
+    chunk = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(6)
+    content[chunk.data_page_offset : chunk.data_page_offset + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    assert desk.decode(bytes(content), "parquet").accepted == 9

@@ -62,6 +62,7 @@ def _metastore(place: Place, password: str) -> dict[str, object]:
         "metastore.thrift.bind.host": HOST,
         "metastore.thrift.port": place.ports.metastore,
         "metastore.task.threads.always": "org.apache.hadoop.hive.metastore.events.EventCleanerTask",
+        "metastore.txn.timeout": "900s",  # a lock in doubt is kept longer than the 300 s after which dead clients' ones go
         "metastore.expression.proxy": "org.apache.hadoop.hive.metastore.DefaultPartitionExpressionProxy",
         "metastore.async.log.enabled": "false",  # needs a library that its archive has not
         "javax.jdo.option.ConnectionURL": f"{JDBC}://{HOST}:{place.ports.postgres}/metastore",

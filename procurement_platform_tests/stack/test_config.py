@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procurement_platform.lake.metastore import ANSWER_SECONDS, OUTCOME_SECONDS
+from procurement_platform.lake.metastore_doubts import IN_DOUBT_SECONDS
+from procurement_platform.project import CHECKOUT
 from procurement_platform.stack.config import _escape, _xml, render
 from procurement_platform.stack.place import Place, Ports
 
@@ -66,6 +69,14 @@ def test_a_query_and_what_trino_does_not_count_fit_its_memory(place: Place, memo
     query, headroom = (int(trino[name].removesuffix("MB")) for name in ("query.max-memory-per-node", "memory.heap-headroom-per-node"))
     assert 0 < query + headroom < memory
     assert trino["query.max-memory"] == trino["query.max-memory-per-node"]
+
+
+def test_the_metastore_keeps_locks_for_longer_than_a_commit_may_be_in_doubt(files: dict[str, str]) -> None:
+    compose = (CHECKOUT / "deploy" / "compose" / "metastore" / "hive-site.xml").read_text(encoding="utf-8").partition("\n")[2]
+    for text in (files["metastore/metastore-site.xml"], compose):
+        seconds = xml(text)["metastore.txn.timeout"]
+        assert seconds.endswith("s")
+        assert int(seconds[:-1]) > ANSWER_SECONDS + OUTCOME_SECONDS + IN_DOUBT_SECONDS
 
 
 def test_kafka_listens_on_loopback_and_makes_no_topics_by_itself(place: Place, files: dict[str, str]) -> None:

@@ -96,15 +96,22 @@ def test_a_day_that_another_run_holds_is_one_line_that_names_it(procurement: Pro
     assert procurement("exceptions", "--history", "--format", "json").json == []
 
 
+IN_BACKGROUND = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # as shells run what a script ends with &
+
+
+@pytest.mark.parametrize(
+    ("before", "number", "step"),
+    [("", signal.SIGINT, "intake"), ("", signal.SIGTERM, "net_demand"), (IN_BACKGROUND, signal.SIGTERM, "supplier_orders")],
+)
 def test_an_interrupted_run_is_exit_code_130_and_recorded(
-    procurement: Procurement, quick: Settings, monkeypatch: pytest.MonkeyPatch
+    procurement: Procurement, quick: Settings, before: str, number: signal.Signals, step: str
 ) -> None:
     procurement("simulate", DAY, "--orders", 200)
-    script = "from procurement_platform.cli import main; main()"
+    script = f"{before}from procurement_platform.cli import main; main()"
     with subprocess.Popen([sys.executable, "-c", script, "run", DAY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
-        assert any("intake" in line for line in child.stderr)
-        child.send_signal(signal.SIGINT)
+        assert any(step in line for line in child.stderr)
+        child.send_signal(number)
         out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert "Traceback" not in err

@@ -23,7 +23,7 @@ from procurement_platform.lake.hdfs_errors import Replaced, may_pass
 from procurement_platform.retry import retried
 
 Result = TypeVar("Result")
-CHUNK = 4 * 1024 * 1024
+CHUNK = 1024 * 1024  # eight transfers hold one each, and hdfs-native as much again
 BUFFER = 512 * 1024  # read at once where less is asked for
 IN_MEMORY = 8 * 1024 * 1024  # larger files wait on disk until they are closed
 

@@ -321,6 +321,7 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
         .with_columns(lowest=pl.col("quantity").first().over("supplier_id", "sku"))
         .filter(
             pl.col("min_quantity") <= pl.min_horizontal("quantity", "lowest"),
+            pl.col("moq") <= pl.col("lowest"),
             (pl.col("quantity") <= pl.col("max_order_quantity")).fill_null(value=True),
         )
         .sort(

@@ -127,7 +127,8 @@ def supplier_orders(
         for offer in valid:
             lowest = min((o for o in valid if o["supplier_id"] == offer["supplier_id"]), key=lambda o: o["min_quantity"])
             quantity, most = in_packs(need, offer), offer["max_order_quantity"]
-            if offer["min_quantity"] <= min(quantity, in_packs(need, lowest)) and (most is None or quantity <= most):
+            reached = max(offer["min_quantity"], offer["moq"])
+            if reached <= in_packs(need, lowest) and offer["min_quantity"] <= quantity and (most is None or quantity <= most):
                 fitting.append(((offer["priority"], offer["supplier_id"], -offer["min_quantity"]), quantity, offer))
         if fitting:
             _, quantity, offer = min(fitting, key=lambda fit: fit[0])

@@ -1,6 +1,6 @@
 -- What to order of each SKU, and from whom. An offer is valid on the day, of an active supplier, with a priority above 0. Each price break is an
--- offer of its own: it stands when the quantity ordered at the supplier's lowest break (need or MOQ, rounded up to the pack) reaches its min_quantity,
--- so that a break's own MOQ never makes an order larger, and the quantity it would take itself reaches that too, within its max_order_quantity.
+-- offer of its own: it stands when the quantity ordered at the supplier's lowest break (need or MOQ, rounded up to the pack) reaches its min_quantity
+-- and its MOQ, which so never makes an order larger, and the quantity it would take itself reaches that too, within its max_order_quantity.
 -- Of those: the lowest priority, then supplier_id, then the largest min_quantity.
 WITH needs AS (
   SELECT sku, CAST(SUM(net_demand) AS decimal(38,3)) AS need FROM net_demand GROUP BY sku HAVING SUM(net_demand) > 0
@@ -36,7 +36,7 @@ ranked AS (
     supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency, lead_time_days,
     ROW_NUMBER() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) AS choice
   FROM quoted
-  WHERE min_quantity <= lowest_quantity AND min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
+  WHERE min_quantity <= lowest_quantity AND moq <= lowest_quantity AND min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
 )
 SELECT
   CAST(:run_date AS date) AS run_date,

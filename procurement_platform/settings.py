@@ -184,10 +184,7 @@ class Settings(BaseSettings):
         64 * MIB,
         ge=1024,
         le=1024 * MIB,
-        description=(
-            "One block of a file (Avro block, Parquet page or row) unpacks to at most this; a line of CSV or JSON has at most a quarter "
-            "of it."
-        ),
+        description=("One block of a file (Avro block or row) unpacks to at most this; a line of CSV or JSON has at most a quarter of it."),
     )
     max_rows_per_file: int = Field(50_000_000, ge=1, le=MOST_ROWS, description="A file with more rows is rejected.")
     max_columns: int = Field(200, ge=1, le=10_000, description="A file with more columns is rejected.")

@@ -98,13 +98,13 @@ GENERAL = """A market sends one file or more per feed and day: `{LAKE}/inbox/{FE
 cannot be read, or none of whose rows is the market's, is rejected whole (`procurement files DATE`).
 
 The quarantine shows a row as it was sent: a JSON object with the columns of the file, by the file's own names, or, where a text line cannot
-be read as a row, the line. Cells are cut after 1,000 characters. Of a Parquet file the columns that the contract does not have are left
-out: what they unpack to is not known before.
+be read as a row, the line. Cells are cut after 1,000 characters. Of a Parquet file a column that the contract does not have is unpacked
+only where a row of it is shown; where it cannot be, as it is damaged or takes too much memory, its cell says so, and the file counts.
 
 - **Formats**: `.avro` (codecs null, deflate, snappy, zstandard, bzip2, xz), `.parquet`, `.csv`, `.csv.gz`, `.jsonl` (one JSON object a
   line).
 - **Encoding**: text formats are UTF-8, with or without a byte order mark. Of a CSV or JSON lines file in Latin-1, the rows with a byte that
-  is no UTF-8 are INVALID_ROW; an Avro or Parquet file with such a text is rejected.
+  is no UTF-8 are INVALID_ROW; an Avro or Parquet file with such a text in a column of the contract is rejected.
 - **CSV**: a header line, then one row a line; `,`, `;` or tab between cells, whichever the header has most of. Cells may be quoted by `"`
   and then hold line ends; a quote in a cell is doubled. Excel's first line `sep=;` is not taken: remove it. Empty lines are skipped. A
   line of separators alone, as spreadsheets leave for rows that were filled once, is no row either: it keeps its number, and

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from procurement_platform.inbox.contracts import Contract
-from procurement_platform.inbox.decoders import Decoder, at_once, open_decoder
+from procurement_platform.inbox.decoders import Decoder, open_decoder
 from procurement_platform.inbox.intake import Taken, too_large, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
@@ -75,10 +75,10 @@ def rows_as_sent(decoder: Decoder, contract: Contract, asked: Asked) -> Iterator
         numbers = batch.row_numbers
         if numbers.is_empty():
             continue
-        wanted = asked.take(int(numbers[-1]))
-        for part in wanted.rename("row_number").to_frame().iter_slices(at_once(len(decoder.schema))):
-            positions = numbers.search_sorted(part["row_number"])
-            yield part.with_columns(batch.sent(positions).alias("row"))
+        wanted, at = asked.take(int(numbers[-1])), 0
+        for rows in batch.sent(numbers.search_sorted(wanted)):
+            yield pl.DataFrame({"row_number": wanted.slice(at, len(rows)), "row": rows})
+            at += len(rows)
 
 
 def write_rows_as_sent(task: DecodeTask, taken: Taken, contract: Contract) -> DecodeOutcome:

@@ -14,7 +14,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.contracts import Contract, Field
-from procurement_platform.inbox.decoders import Batch, at_once
+from procurement_platform.inbox.decoders import Batch
 from procurement_platform.inbox.task import DecodeTask
 from procurement_platform.inbox.values import CONTROL, Reading, day_start_us, reading, typed
 from procurement_platform.texts import first_few
@@ -69,7 +69,6 @@ class Checker:
             columns = "column" if len(missing) == 1 else "columns"
             raise InvalidFile(f"lacks the {columns} {', '.join(missing)} (it has: {found}); send every required column")
         fields = [each for each in contract.fields if each.name in self.columns]
-        self._at_once = at_once(len(schema))
         self._readings = {
             each.name: reading(each, self.columns[each.name], schema[self.columns[each.name]], task.timezone) for each in fields
         }
@@ -128,9 +127,10 @@ class Checker:
         self, bad: pl.DataFrame, flagged: list[tuple[str, str, Rule]], batch: Batch, positions: pl.Series, broken: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
         """The bad rows and those that could not be read, in their order."""
-        for at in range(0, bad.height, self._at_once):
-            sent = batch.sent(positions.slice(at, self._at_once))
-            rows = self._rejected(bad.slice(at, self._at_once), flagged, sent)
+        at = 0
+        for sent in batch.sent(positions):
+            rows = self._rejected(bad.slice(at, len(sent)), flagged, sent)
+            at += len(sent)
             before = int(broken["row_number"].search_sorted(rows["row_number"][-1]))
             yield pl.concat([rows, broken.head(before)]).sort("row_number") if before else rows
             broken = broken.slice(before)

@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 
 from procurement_platform.errors import InvalidFile, OverLimit
 from procurement_platform.inbox.decoders import Wanted, not_utf8
-from procurement_platform.inbox.task import Limits
+from procurement_platform.inbox.task import SPLIT, Limits
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -110,11 +110,11 @@ def blocks(file: IO[bytes], header: Header, bounds: Bounds, some: Wanted | None 
         data = _unpacked(packed, header.codec, bounds.max_block_bytes, where)
         total += len(data)
         if total > bounds.max_bytes:
-            raise OverLimit(f"unpacks to more than {bounds.max_bytes} bytes by {where}; split it (PROCUREMENT_MAX_DECODED_BYTES)")
+            raise OverLimit(f"unpacks to more than {bounds.max_bytes} bytes by {where}; {SPLIT} (PROCUREMENT_MAX_DECODED_BYTES)")
         if rows * bounds.least_row_bytes > len(data) or (rows == 0 and data):
             raise InvalidFile(f"is damaged at {where}: it declares {rows} rows in {len(data)} bytes; send it again")
         if row - 1 + rows > bounds.max_rows:
-            raise OverLimit(f"has more than {bounds.max_rows} rows by {where}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+            raise OverLimit(f"has more than {bounds.max_rows} rows by {where}; {SPLIT} (PROCUREMENT_MAX_ROWS_PER_FILE)")
         if rows:
             yield Block(number, row, rows, data)
         row += rows

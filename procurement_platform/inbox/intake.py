@@ -12,7 +12,7 @@ from typing import IO
 
 from procurement_platform.errors import OverLimit
 from procurement_platform.inbox.identity import file_id, safe_name
-from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform.inbox.task import SPLIT, DecodeOutcome, DecodeTask
 
 _PIECE = 4 * 1024 * 1024
 
@@ -174,4 +174,4 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
 def too_large(taken: Taken, task: DecodeTask) -> OverLimit:
     """The error for a file that was hashed and not kept."""
     limit = task.limits.max_file_bytes
-    return OverLimit(f"has {taken.size} bytes, more than {limit}: split it (PROCUREMENT_MAX_FILE_BYTES)")
+    return OverLimit(f"has {taken.size} bytes, more than {limit}: {SPLIT} (PROCUREMENT_MAX_FILE_BYTES)")

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -17,7 +18,7 @@ from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
 from procurement_platform.inbox.identity import Format
 from procurement_platform.inbox.intake import clear, give_up, undecodable
-from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
+from procurement_platform.inbox.task import SPLIT, DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
 
 _KEPT_MIB = 240  # a process that grew beyond this over big files ends after them: what it holds is better used for what comes next
@@ -153,6 +154,11 @@ class DecoderPool:
             elif process.ended:
                 self._busy.remove(process)
                 task = tasks[process.index]
+                if process.started and not process.was_ended and task.may_be_plain:
+                    clear(task)
+                    tasks[process.index] = replace(task, plain=True)
+                    heapq.heappush(waiting, (-_size(task), process.index))
+                    continue
                 if process.started and (not process.was_ended or (process.alone and process.was_killed)):
                     outcomes[process.index] = give_up(task, process.cause(task.format))
                     continue
@@ -245,7 +251,7 @@ class _Process:
             )
         if self._popen.returncode in _NO_MEMORY or self._said_memory:
             anew = "write it anew in smaller blocks" if form in ("avro", "parquet") else "shorten its longest rows"
-            return f"could not be decoded within {self._memory_mib} MiB: {anew}, or split it (PROCUREMENT_DECODE_MEMORY_MIB)"
+            return f"could not be decoded within {self._memory_mib} MiB: {anew}, or {SPLIT} (PROCUREMENT_DECODE_MEMORY_MIB)"
         return undecodable(self.how())
 
     @property

@@ -24,7 +24,7 @@ from procurement_platform.inbox.landing import decode
 from procurement_platform.inbox.ledger import Ledger, LedgerFile
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.scan import FoundFile, Scan, UnfitFile, newest_first, scan
-from procurement_platform.inbox.task import DecodeOutcome, DecodeTask, Limits
+from procurement_platform.inbox.task import UNDER_ANOTHER_NAME, DecodeOutcome, DecodeTask, Limits
 from procurement_platform.inbox.waiting import Seen
 from procurement_platform.lake.files import Lake
 from procurement_platform.lake.publish import sha256_of
@@ -34,7 +34,6 @@ OTHER_FORMATS = "_other"  # Hive and Trino skip what starts with an underscore
 SUPERSEDED = "_superseded"
 _PIECE = 4 * 1024 * 1024
 _TURNS = (None, "rejected", "accepted", "superseded", "withdrawn")  # states of candidates, in the order in which these are tried
-_UNDER_ANOTHER_NAME = "; once it has come under another name, `procurement files withdraw` ends this line"
 
 
 @dataclass(frozen=True)
@@ -310,7 +309,7 @@ class Receiver:
         remedy = f"name it {meant}" if meant else "correct the file's name"
         return (
             f"{market} is no market that is active on {self.run_date}: {remedy}, or have the market added to the "
-            f"reference and the day run with --refresh-reference{_UNDER_ANOTHER_NAME}"
+            f"reference and the day run with --refresh-reference{UNDER_ANOTHER_NAME}"
         )
 
     def _stranger(self, found: FoundFile) -> LedgerFile:
@@ -322,7 +321,7 @@ class Receiver:
         return replace(refused, awaits_reference=refused.raw_path != "")
 
     def _unfit(self, unfit: UnfitFile) -> LedgerFile:
-        reason = f"{unfit.reason}{_UNDER_ANOTHER_NAME}"
+        reason = f"{unfit.reason}{UNDER_ANOTHER_NAME}"
         return self._refused(unfit.feed, unfit.file_name, unfit.file_name, "", "", unfit.path, unfit.modified_at, reason)
 
     def _outdone(self, rival: FoundFile, winner: FoundFile, versions: Mapping[str, LedgerFile]) -> LedgerFile:

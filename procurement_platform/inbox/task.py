@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 from procurement_platform.inbox.identity import Format
 
 NO_USE = "none of its rows can be used"
+SPLIT = "split it, the first part under this name"
+UNDER_ANOTHER_NAME = "; once it has come under another name, `procurement files withdraw` ends this line"  # a reason's end
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class DecodeTask:
     rejected one's go; each as `{name}.{file_id}.{format}`. Parquet goes to `lines_folder` and `quarantine_folder`.
     `columns` are the lines table's columns with their SQL types; `products` is a Parquet file with `sku`, `active_from`, `active_to`.
 
+    `plain`: columns beyond the contract are not shown, because decoding the file with them ended its process.
+
     Where `asked` names Parquet files (`file_id`, `row_number`, `kind`, sorted), the file is not checked: its rows there of the kind
     `asked_kind` go to `lines_folder`, as they were sent (`inbox.as_sent`).
     """
@@ -71,6 +75,12 @@ class DecodeTask:
     limits: Limits
     asked: tuple[str, ...] = ()
     asked_kind: str = ""
+    plain: bool = False
+
+    @property
+    def may_be_plain(self) -> bool:
+        """Whether decoding it anew without the columns that nobody asked for may end otherwise."""
+        return self.format == "parquet" and not self.plain and not self.asked
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self) | {"run_date": self.run_date.isoformat()})

@@ -99,6 +99,8 @@ def local_time(micros: pl.Expr, zone: str) -> pl.Expr:
 
 def as_text(column: pl.Expr, dtype: pl.DataType | None) -> pl.Expr:
     """A column's values as text. A date or timestamp that no calendar holds is the number that was sent: polars would fail on it."""
+    if isinstance(dtype, pl.Time):
+        return column.dt.to_string("iso")
     if not isinstance(dtype, pl.Datetime | pl.Date):
         return column.cast(pl.String)
     number, first, last = column.to_physical(), _FIRST_MS, _LAST_MS

@@ -30,7 +30,7 @@ from procurement_platform.inbox.identity import safe_name
 from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, undecodable, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.quarantine import QUARANTINE
-from procurement_platform.inbox.task import NO_USE, DecodeOutcome, DecodeTask
+from procurement_platform.inbox.task import NO_USE, SPLIT, UNDER_ANOTHER_NAME, DecodeOutcome, DecodeTask
 from procurement_platform.texts import shorten
 
 MIB = 1024 * 1024
@@ -56,8 +56,10 @@ def decode(task: DecodeTask) -> DecodeOutcome:
     except InvalidFile as problem:
         outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:
+        if task.may_be_plain:
+            raise  # another process decodes it, in memory that nothing has taken
         place = f" after row {reading.done}" if reading and reading.done else ""
-        remedy = "split it, or shorten its longest rows (PROCUREMENT_DECODE_MEMORY_MIB)"
+        remedy = f"{SPLIT}, or shorten its longest rows (PROCUREMENT_DECODE_MEMORY_MIB)"
         reason = f"needs more memory{place} than decoding one file may take; {remedy}"
         outcome = taken.reject(task, reason, look_again=True)
     except OSError:
@@ -82,7 +84,7 @@ class _Pass:
         self._seconds: dict[str, float] = {}
         self._clock = time.perf_counter()
         self._contract = _contract(task.contract)
-        self._decoder = open_decoder(taken.path, task.format, task.limits)
+        self._decoder = open_decoder(taken.path, task.format, task.limits, plain=task.plain)
         self._checker = Checker(self._contract, self._decoder.schema, task, _active_products(task.products, task.run_date.isoformat()))
         name = f"{safe_name(task.file_name)}.{taken.file_id}.parquet"
         known = {"run_date": task.run_date, "file_id": taken.file_id}
@@ -151,7 +153,9 @@ class _Pass:
                 why = f": row {self._unread.row_number} {self._unread.reason}" if self._unread else ""
                 remedy = f"{remedy} ({unnamed} more name none that can be read{why})"
             other = shorten(self._other or "", 20)
-            raise InvalidFile(f"has no row for {self._task.market}: all {rows} rows name another market, such as {other!r}; {remedy}")
+            raise InvalidFile(
+                f"has no row for {self._task.market}: all {rows} rows name another market, such as {other!r}; {remedy}{UNDER_ANOTHER_NAME}"
+            )
 
     def _rows(self) -> None:
         limit, measure = self._task.limits.max_rows_per_file, self._contract.measure.column
@@ -175,7 +179,7 @@ class _Pass:
             self._tick("write")
             self.done = batch.last_row
             if self._lines.rows + self._quarantine.rows > limit:
-                raise OverLimit(f"has more than {limit} rows: split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+                raise OverLimit(f"has more than {limit} rows: {SPLIT} (PROCUREMENT_MAX_ROWS_PER_FILE)")
         self._tick("decode")
 
     def _tick(self, stage: str) -> None:
@@ -202,6 +206,8 @@ def main() -> None:
             print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
             gc.collect()
             gc.freeze()  # what is left are libraries and caches that the file was the first to need
+        except MemoryError:
+            sys.exit(1)
         except OSError as problem:
             print(words.FAILED, f"{task.file_name} cannot be taken in: {' '.join(str(problem).split())}", file=answers, flush=True)
 

@@ -79,8 +79,35 @@ def test_a_broken_row_does_not_hide_that_every_row_is_another_markets(desk: Desk
 def test_rows_without_a_market_do_not_hide_it_either(desk: Desk, form: str) -> None:
     reason = rejected(desk, WRITERS[form]([order(number, market="FR" if number else " ") for number in range(30)]), form)
     assert reason.endswith(
-        "all 29 rows name another market, such as 'FR'; send it under its own market's name (1 more name none that can be read)"
+        "all 29 rows name another market, such as 'FR'; send it under its own market's name (1 more name none that can be read); "
+        "once it has come under another name, `procurement files withdraw` ends this line"
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_columns_named_like_patterns_are_shown_under_their_names(desk: Desk, form: str) -> None:
+    extra = {"*": "a", "^sku$": "b", "^.*$": "c"}
+    outcome = desk.decode(WRITERS[form]([order(1, sku="NONE") | extra, order(2) | extra]), form)
+    assert (outcome.status, outcome.accepted) == ("accepted", 1)
+    [row] = desk.quarantine(outcome)
+    sent = json.loads(row["row"])
+    assert {name: sent[name] for name in [*extra, "sku"]} == extra | {"sku": "NONE"}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_rows_that_cannot_be_read_keep_their_place_among_rejected_ones(desk: Desk, form: str) -> None:
+    """Good, rejected and unreadable rows in turn, more than are shown at once."""
+    wrong = {"csv": b'O-1,1,"D"E\n', "jsonl": b"{broken\n"}[form]
+    header = 1 if form == "csv" else 0
+    lines = WRITERS[form]([order(number, sku="NONE" if number % 3 == 1 else "SKU-1") for number in range(9000)]).splitlines(keepends=True)
+    lines[header:] = [wrong if number % 3 == 2 else line for number, line in enumerate(lines[header:])]
+    outcome = desk.decode(b"".join(lines), form)
+    assert (outcome.accepted, outcome.quarantined) == (3000, 6000)
+    found = desk.quarantine(outcome)
+    assert [row["row_number"] for row in found] == [number + 1 for number in range(9000) if number % 3]
+    sent = [json.loads(row["row"]) for row in found]
+    assert [row.get("order_id") for row in sent[::2]] == [f"O-{number}" for number in range(1, 9000, 3)]
+    assert {tuple(row) for row in sent[1::2]} == {("line",)}
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

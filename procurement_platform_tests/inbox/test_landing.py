@@ -116,7 +116,7 @@ def test_each_file_is_answered_in_its_place(desk: Desk, lake: Lake, tmp_path: Pa
     assert [outcome.status for outcome in outcomes] == ["accepted"] * 2 + ["unsettled", "accepted", "rejected"] + ["accepted"] * 2
     assert [outcome.rows for outcome in outcomes] == [1, 2, 0, 4, 0, 6, 7]
     large = outcomes[4]
-    assert "more than 10: split it (PROCUREMENT_MAX_FILE_BYTES)" in str(large.reason)
+    assert "more than 10: split it, the first part under this name (PROCUREMENT_MAX_FILE_BYTES)" in str(large.reason)
     assert (large.raw_path, large.sha256, large.size) == (None, hashlib.sha256(contents[4]).hexdigest(), len(contents[4]))
 
 

@@ -1,6 +1,7 @@
 """The pool against real processes: order, replacement, and who ends with whom."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from procurement_platform.inbox.identity import file_id
 from procurement_platform.inbox.intake import unfinished
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
-from procurement_platform_tests.inbox.desk import DAY, Desk, avro, csv_bytes, order
+from procurement_platform_tests.inbox.desk import DAY, Desk, avro, csv_bytes, order, parquet
 from procurement_platform_tests.inbox.test_hostile_files import SCHEMA
 
 ROWS = [order(number) for number in range(300)]
@@ -271,6 +272,44 @@ def test_a_file_that_takes_its_process_down_is_rejected(own: Desk, how: signal.S
         assert outcomes[0].raw_path
         assert Path(outcomes[0].raw_path).read_bytes() == slow()
         assert not [name for name in own.left_behind() if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(("name", "statuses"), [("once", "accepted"), ("always", "rejected")])
+def test_of_parquet_it_is_decoded_once_more_without_the_columns_nobody_asked_for(
+    own: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, statuses: str
+) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "sitecustomize.py").write_text(ENDS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'odd'}:{os.environ.get('PYTHONPATH', '')}")
+    rows = [{**order(1, sku="NONE"), "note": "x"}, {**order(2), "note": "y"}]
+    with own.pool as pool:
+        tasks = [own.task(parquet(rows), "parquet", name=f"DE__{name}"), own.task(avro(ROWS), "avro", name="DE__fine")]
+        [outcome, fine] = pool.run(tasks)
+    assert (outcome.status, fine.status) == (statuses, "accepted")
+    if outcome.status == "accepted":
+        [row] = own.quarantine(outcome)
+        assert json.loads(row["row"])["note"].startswith("(not shown: with columns beyond the contract")
+        assert json.loads(row["row"])["order_id"] == "O-1"
+    else:
+        assert "could not be decoded within 512 MiB" in str(outcome.reason)
+    assert not [each for each in own.left_behind() if each.endswith(".tmp")]
+
+
+# How the decoding processes of one test end, by the file's name.
+ENDS = """
+import os
+from procurement_platform.inbox.check import Checker
+
+right = Checker.check
+
+def ends(checker, batch):
+    task = checker._task
+    if task.name == "DE__always" or (task.name == "DE__once" and not task.plain):
+        os.abort()
+    return right(checker, batch)
+
+Checker.check = ends
+"""
 
 
 def test_a_file_that_keeps_the_decoder_turning_is_ended_by_the_setting(own: Desk) -> None:

@@ -16,8 +16,9 @@ from procurement_platform.inbox.values import as_text
 
 BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small enough to hold several of
 SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
-_SHOWN_CELLS = 25_000  # at once
-_JSON_CELLS = 5_000  # at once: it is written into memory that doubles as it grows
+_SHOWN_CELLS, _MOST_SHOWN_CELLS = 10_000, 100_000  # at once: the more while cells are short
+_SHOWN_BYTES = 8 * 1024 * 1024  # likewise, of which a cell may take 4,000
+_JSON_BYTES = 4 * 1024 * 1024  # at once, of cells: as JSON they take up to six times as much, in memory that doubles as it grows
 NOT_UTF8 = "is not UTF-8"  # how each reason begins that is one of bytes
 
 
@@ -35,13 +36,13 @@ class BrokenRow:
 class Batch:
     """Rows of a file. `numbers` (UInt32 or Int64) holds their row numbers where `first_row`, `first_row` + 1, … does not.
 
-    `sent` gives the rows at some ascending positions of the frame as they were sent: each as a JSON object with the columns of the file.
-    `at_once` tells of how many to ask for it. `blank` rows have numbers, and no value at all: they are left out.
+    `sent` gives the rows at some ascending positions of the frame as they were sent: each as a JSON object with the columns of the file,
+    some rows at a time. `blank` rows have numbers, and no value at all: they are left out.
     """
 
     frame: pl.DataFrame
     first_row: int
-    sent: Callable[[pl.Series], pl.Series]
+    sent: Callable[[pl.Series], Iterator[pl.Series]]
     numbers: pl.Series | None = None
     broken: list[BrokenRow] = field(default_factory=list)
     blank: int = 0
@@ -79,8 +80,8 @@ class Decoder(Protocol):
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]: ...
 
 
-def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:
-    """The decoder for a file of a format.
+def open_decoder(path: Path, form: Format, limits: Limits, *, plain: bool = False) -> Decoder:
+    """The decoder for a file of a format. `plain`: of Parquet, rows are shown without the columns that nobody asked for.
 
     Raises:
         InvalidFile: it cannot be read as that format, or is larger than a limit.
@@ -93,7 +94,7 @@ def open_decoder(path: Path, form: Format, limits: Limits) -> Decoder:
         case "parquet":
             from procurement_platform.inbox.decoders.parquet import ParquetDecoder
 
-            return ParquetDecoder(path, limits)
+            return ParquetDecoder(path, limits, plain=plain)
         case "csv" | "csv.gz":
             from procurement_platform.inbox.decoders.csv import CsvDecoder
 
@@ -109,28 +110,33 @@ def not_utf8(byte: int, where: str = "it") -> str:
     return f"{NOT_UTF8}: {where} has the byte 0x{byte:02x}; export the file as UTF-8"
 
 
-def at_once(columns: int) -> int:
-    """How many rows of so many columns are shown at once: a cell takes up to 1,000 characters."""
-    return max(_SHOWN_CELLS // max(columns, 1), 1)
+def as_sent(positions: pl.Series, columns: int, whole: Callable[[pl.Series], pl.DataFrame]) -> Iterator[pl.Series]:
+    """Rows as JSON objects, as many at a time as memory is sure to hold. `whole` gives those at some positions with all of their columns.
+
+    Texts are cut after 1,000 characters, with their length told, before they are repeated in memory.
+    """
+    at, rows = 0, max(_SHOWN_CELLS // max(columns, 1), 1)
+    while at < len(positions):
+        frame = shown(whole(positions.slice(at, rows)))
+        size = max(int(frame.estimated_size()), 1)
+        for part in frame.iter_slices(max(_JSON_BYTES * frame.height // size, 1)):
+            yield part.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+        at += frame.height
+        rows = min(2 * rows, max(_MOST_SHOWN_CELLS // columns, 1), max(_SHOWN_BYTES * frame.height // size, 1))
 
 
 def shown(frame: pl.DataFrame) -> pl.DataFrame:
     """A frame as people read it: cells longer than 1,000 characters are cut, with their length told."""
-    return frame.select(_shown(name, dtype) for name, dtype in frame.schema.items())
+    # Column by column, by place: polars takes a name such as * or ^a$ for a pattern.
+    return pl.DataFrame({each.name: each.to_frame().select(_shown(each.dtype)).to_series() for each in frame})
 
 
-def as_json(frame: pl.DataFrame) -> pl.Series:
-    """Each row of a frame that is not empty as a JSON object."""
-    parts = frame.iter_slices(max(_JSON_CELLS // frame.width, 1))
-    return pl.concat([part.select(pl.struct(pl.all()).struct.json_encode().alias("row")).to_series() for part in parts])
-
-
-def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
+def _shown(dtype: pl.DataType) -> pl.Expr:
+    column = pl.nth(0).alias("cell")
     if dtype.is_integer() or dtype == pl.Boolean:
         return column
     if isinstance(dtype, pl.Datetime | pl.Date):
-        return as_text(column, dtype).alias(name)
+        return as_text(column, dtype)
     if dtype == pl.Binary:
         text = column.bin.slice(0, SHOWN_CHARACTERS).bin.encode("hex")
     elif dtype.is_nested():
@@ -143,5 +149,4 @@ def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
         pl.when(length > SHOWN_CHARACTERS)
         .then(pl.concat_str(text.str.slice(0, SHOWN_CHARACTERS), pl.lit("… ("), length.cast(pl.String), pl.lit(" characters)")))
         .otherwise(text)
-        .alias(name)
     )

@@ -24,7 +24,7 @@ from procurement_platform.inbox.container import (
     encode_long,
     read_header,
 )
-from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted, as_json, shown
+from procurement_platform.inbox.decoders import BATCH_BYTES, Batch, Decoder, Wanted, as_sent
 from procurement_platform.inbox.decoders.avro_schema import LARGEST, dtypes, flat, head, value_type, width
 from procurement_platform.inbox.task import Limits
 
@@ -100,7 +100,7 @@ class AvroColumns:
         def whole() -> pl.DataFrame:
             return frame if wanted is None else self._decode(chunk, None)
 
-        return Batch(frame, chunk[0].first_row, lambda positions: as_json(shown(whole()[positions])), numbers)
+        return Batch(frame, chunk[0].first_row, lambda positions: as_sent(positions, len(self.schema), lambda some: whole()[some]), numbers)
 
     def _chunks(self, some: Wanted | None) -> Iterator[list[Block]]:
         limits = self._limits

@@ -13,7 +13,7 @@ import polars as pl
 
 from procurement_platform.errors import InvalidFile
 from procurement_platform.inbox.container import Block, Bounds, Header, blocks, encode_block
-from procurement_platform.inbox.decoders import Batch, Wanted, as_json, shown
+from procurement_platform.inbox.decoders import Batch, Wanted, as_sent
 from procurement_platform.inbox.decoders.avro_schema import DECIMAL_BYTES, LARGEST, bare, decimal_digits, dtypes, head, is_decimal, record
 from procurement_platform.inbox.decoders.avro_texts import AS_TEXT, as_text
 from procurement_platform.inbox.task import Limits
@@ -135,10 +135,10 @@ class AvroRows:
     def _batch(self, rows: list[dict[str, Any]], first: int, wanted: list[str]) -> Batch:
         frame = self._frame(rows, wanted, _cell)
 
-        def sent(positions: pl.Series) -> pl.Series:
-            return as_json(shown(self._frame([rows[position] for position in positions], list(self.schema), as_text)))
+        def whole(positions: pl.Series) -> pl.DataFrame:
+            return self._frame([rows[position] for position in positions], list(self.schema), as_text)
 
-        return Batch(frame, first, sent)
+        return Batch(frame, first, lambda positions: as_sent(positions, len(self.schema), whole))
 
     def _frame(self, rows: list[dict[str, Any]], columns: list[str], cell: Callable[[Any], str | None]) -> pl.DataFrame:
         types = {name: self._types[name] for name in columns if name in self._types}

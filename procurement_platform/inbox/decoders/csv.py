@@ -18,7 +18,7 @@ from typing import cast
 import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, as_json, not_utf8, shown
+from procurement_platform.inbox.decoders import NOT_UTF8, SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, as_sent, not_utf8
 from procurement_platform.inbox.decoders.signatures import check_is_text
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
@@ -165,7 +165,7 @@ class CsvDecoder:
         if broken or blank:
             every = pl.int_range(row, row + len(records), eager=True)
             numbers = every.filter(~every.is_in([*blank, *(each.row_number for each in broken)]))
-        return Batch(frame, row, lambda positions: as_json(shown(frame[positions])), numbers, broken, len(blank))
+        return Batch(frame, row, lambda positions: as_sent(positions, width, lambda some: frame[some]), numbers, broken, len(blank))
 
     def _broken(self, number: int, record: "list[str] | _Unread") -> BrokenRow:
         if isinstance(record, _Unread):

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, as_json, not_utf8, shown
+from procurement_platform.inbox.decoders import SHOWN_CHARACTERS, Batch, BrokenRow, Wanted, not_utf8
 from procurement_platform.inbox.decoders.streams import pieces, whole_lines
 from procurement_platform.inbox.task import Limits
 from procurement_platform.texts import shorten
@@ -107,13 +107,11 @@ class JsonLinesDecoder:
     ) -> Batch:
         frame = pl.DataFrame([_column(key, [row.get(key) for row in rows]) for key in wanted])
 
-        def sent(positions: pl.Series) -> pl.Series:
-            with _as_deep_as_before():
-                objects = [self._decode(lines[position]) for position in positions]
-            keys = [key for key in self.schema if any(key in each for each in objects)]
-            if not keys:  # polars has no frames of rows without columns
-                return pl.repeat("{}", len(objects), eager=True)
-            return as_json(shown(pl.DataFrame({key: _column(key, [each.get(key) for each in objects]) for key in keys})))
+        def sent(positions: pl.Series) -> Iterator[pl.Series]:
+            for part in positions.to_frame().iter_slices(_SHOWN_ROWS):
+                with _as_deep_as_before():
+                    rows = [self._decode(lines[position]) for position in part.to_series()]
+                yield pl.Series([_as_sent(row) for row in rows], dtype=pl.String)
 
         return Batch(frame, 1, sent, pl.Series(numbers, dtype=pl.Int64), broken)
 
@@ -132,6 +130,7 @@ def _as_deep_as_before() -> Iterator[None]:
 _CALLS_DEEPER = 100
 _TOO_DEEP = "is nested too deep: send one plain object per line"
 _NO_TEXT = {dict, list, bool}
+_SHOWN_ROWS = 1000  # at once
 _ROW_BYTES = 1000  # what a row's objects take beside its text, roughly
 _BATCH_BYTES = 32 * 1024 * 1024
 
@@ -167,6 +166,16 @@ def _column(key: str, values: list[Any]) -> pl.Series:
     if not set(map(type, values)) <= {str, NoneType}:
         values = [_text(value) for value in values]
     return pl.select(pl.when((column := pl.lit(pl.Series(key, values, pl.String))) != "").then(column).alias(key)).to_series()
+
+
+def _as_sent(row: dict[str, Any]) -> str:
+    """A line's object as it is shown: with its own keys, and cells as other formats have them."""
+    return json.dumps({key: _cut(_text(value)) or None for key, value in row.items()}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _cut(text: str | None) -> str | None:
+    longer = text is not None and len(text) > SHOWN_CHARACTERS
+    return f"{text[:SHOWN_CHARACTERS]}… ({len(text)} characters)" if text is not None and longer else text
 
 
 def _text(value: Any) -> str | None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.decoders import Batch, Wanted, as_json, not_utf8, shown
+from procurement_platform.inbox.decoders import Batch, Wanted, as_sent, not_utf8
 from procurement_platform.inbox.decoders.parquet_others import OtherColumns
-from procurement_platform.inbox.task import Limits
+from procurement_platform.inbox.task import SPLIT, Limits
 from procurement_platform.texts import shorten
 
 _BATCH_ROWS = 64 * 1024
@@ -22,8 +22,9 @@ _FOOTER_ITEMS = 1_000_000
 class ParquetDecoder:
     """Reads a Parquet file. Columns that nobody asks for are unpacked only where rows are shown."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, *, plain: bool = False) -> None:
         self._path = path
+        self._plain = plain
         try:
             schema, metadata = self._open().schema_arrow, self._open().metadata
         except UnicodeDecodeError as problem:
@@ -39,10 +40,10 @@ class ParquetDecoder:
                 f"has {len(schema.names)} columns, more than {limits.max_columns}; send only those asked for (PROCUREMENT_MAX_COLUMNS)"
             )
         if not 0 <= self._rows <= limits.max_rows_per_file:
-            raise OverLimit(f"declares {self._rows} rows, more than {limits.max_rows_per_file}; split it (PROCUREMENT_MAX_ROWS_PER_FILE)")
+            raise OverLimit(f"declares {self._rows} rows, more than {limits.max_rows_per_file}; {SPLIT} (PROCUREMENT_MAX_ROWS_PER_FILE)")
         if not 0 <= size <= limits.max_decoded_bytes:
             raise OverLimit(
-                f"declares {size} unpacked bytes, more than {limits.max_decoded_bytes}; split it (PROCUREMENT_MAX_DECODED_BYTES)"
+                f"declares {size} unpacked bytes, more than {limits.max_decoded_bytes}; {SPLIT} (PROCUREMENT_MAX_DECODED_BYTES)"
             )
         if len(set(schema.names)) < len(schema.names):
             twice = next(name for name in schema.names if schema.names.count(name) > 1)
@@ -52,7 +53,7 @@ class ParquetDecoder:
 
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:  # noqa: ARG002
         wanted = [name for name in self.schema if name in columns]
-        others = OtherColumns(self._open, [name for name in self.schema if name not in columns])
+        others = OtherColumns(self._open, [name for name in self.schema if name not in columns], plain=self._plain)
         row = 1
         try:
             file = self._open(texts=[name for name in self._texts if name in columns])
@@ -70,11 +71,12 @@ class ParquetDecoder:
             raise InvalidFile(f"declares {self._rows} rows and holds {row - 1}; send it again")
 
     def _batch(self, frame: pl.DataFrame, row: int, others: OtherColumns) -> Batch:
-        def sent(positions: pl.Series) -> pl.Series:
+        def whole(positions: pl.Series) -> pl.DataFrame:
             beside = others.at((positions.cast(pl.Int64) + row - 1).to_list())
-            return as_json(shown(frame[positions]).hstack(beside).select(list(self.schema)))
+            own = frame[positions]
+            return pl.DataFrame({name: beside[name] if name in beside else own.get_column(name) for name in self.schema})
 
-        return Batch(frame, row, sent)
+        return Batch(frame, row, lambda positions: as_sent(positions, len(self.schema), whole))
 
     def _texts_are_utf8(self, part: pa.RecordBatch, row: int) -> None:
         """Nobody checks that on the way, and what is written with such a text no engine reads. `row` is the part's first."""

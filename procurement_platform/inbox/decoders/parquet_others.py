@@ -6,6 +6,7 @@ Nobody asked for these columns, so whatever is wrong with one says so in its own
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, cast
@@ -19,10 +20,12 @@ from procurement_platform.inbox.decoders import shown
 
 _PIECE_ROWS = 16 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024  # as the file tells them
-_LARGE_BYTES = 32 * 1024 * 1024  # of a piece whose texts repeat: they are left in dictionaries
-_HELD_BYTES = 128 * 1024 * 1024  # of Arrow's, from which on a reader is closed after use: it is opened again where it is needed
+_LARGE_BYTES = 16 * 1024 * 1024  # of a piece whose texts repeat: they are left in dictionaries
+_HELD_BYTES = 64 * 1024 * 1024  # of Arrow's, from which on a reader is closed after use: it is opened again where it is needed
 _NOT_SHOWN = "(not shown: {})"
-_NOT_READ = (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, NotImplementedError, OverflowError)
+_PLAIN = "with columns beyond the contract the file needs more memory or time than decoding one may take"
+_NESTED_BYTES = 4 * 1024 * 1024  # as text, by an estimate that is never too low: so much at once
+_NOT_READ = (Exception, pl.exceptions.PanicException)  # whatever it is: nobody asked for the column
 
 Open = Callable[[list[str]], pq.ParquetFile]  # with the columns whose texts stay in dictionaries
 
@@ -30,15 +33,15 @@ Open = Callable[[list[str]], pq.ParquetFile]  # with the columns whose texts sta
 class OtherColumns:
     """The columns of some names, at the rows that are asked for. Rows count from 0; readers go on from where they are."""
 
-    def __init__(self, open_file: Open, names: list[str]) -> None:
+    def __init__(self, open_file: Open, names: list[str], *, plain: bool = False) -> None:
         self._open = open_file
         self._names = names
         self._readers: dict[str, _Reader] = {}
         self._repeating: set[str] = set()  # columns whose texts are left in dictionaries: that is slower, and takes more memory, as a rule
-        self._given_up: dict[str, str] = {}  # column → why
+        self._given_up = dict.fromkeys(names, _PLAIN) if plain else {}  # column → why
 
     def at(self, rows: list[int]) -> pl.DataFrame:
-        """A column for each name, as it is shown, at ascending rows. One that cannot be read has that in each of its cells."""
+        """A column for each name at ascending rows, nested ones as text. One that cannot be read has that in each of its cells."""
         return pl.DataFrame({name: self._column(name, rows) for name in self._names})
 
     def _column(self, name: str, rows: list[int]) -> pl.Series:
@@ -51,7 +54,7 @@ class OtherColumns:
                 if name in self._repeating:
                     self._given_up[name] = "it needs more memory than decoding one file may take (PROCUREMENT_DECODE_MEMORY_MIB)"
                 self._repeating.add(name)
-            except (*_NOT_READ, OSError):
+            except _NOT_READ:
                 self._readers.pop(name, None)
                 self._given_up[name] = "it cannot be read"
         return pl.repeat(_NOT_SHOWN.format(self._given_up[name]), len(rows), eager=True)
@@ -107,9 +110,10 @@ class _Reader:
             batch = next(self._pieces, None)
             if batch is None:
                 raise ValueError("the column has fewer rows than the file")
-            self._piece = batch.column(self._name)
-            if self._piece.nbytes > _LARGE_BYTES and not isinstance(self._piece, pa.DictionaryArray):
+            piece = batch.column(self._name)
+            if piece.nbytes > _LARGE_BYTES and _is_bytes(piece.type):
                 raise MemoryError
+            self._piece = piece.cast(_TAKEN_AS[piece.type]) if piece.type in _TAKEN_AS else piece
             self._first, self._next = self._next, self._next + len(self._piece)
         return self._piece
 
@@ -122,25 +126,54 @@ class _Reader:
 
 
 def _series(pieces: "list[pa.Array[Any]]") -> pl.Series:
-    """The values as they are shown. Those of a dictionary are made texts once each, however often they are repeated."""
+    """The values. Those of a dictionary are made texts once each, however often they are repeated."""
     if not isinstance(pieces[0], pa.DictionaryArray):
-        return _shown(pa.concat_arrays(pieces))
+        return _values(pa.concat_arrays(pieces))
     return pl.concat([_of_dictionary(cast("pa.DictionaryArray[Any, Any]", each)) for each in pieces])
 
 
 def _of_dictionary(values: "pa.DictionaryArray[Any, Any]") -> pl.Series:
     used = pc.unique(values.indices.drop_null())
     positions = cast("pl.Series", pl.from_arrow(pc.index_in(values.indices, value_set=used)))
-    shown_once = _shown(values.dictionary.take(used))
-    return shown_once.gather(positions) if len(shown_once) else pl.repeat(None, len(positions), dtype=shown_once.dtype, eager=True)
+    once = _values(values.dictionary.take(used))
+    return once.gather(positions) if len(once) else pl.repeat(None, len(positions), dtype=once.dtype, eager=True)
 
 
-def _shown(values: "pa.Array[Any]") -> pl.Series:
-    try:
+def _values(values: "pa.Array[Any]") -> pl.Series:
+    if not pa.types.is_nested(values.type):
+        return _made(values)
+    if _length_as_text(values) <= _NESTED_BYTES:
+        return shown(_made(values).to_frame()).to_series()
+    if len(values) == 1:
+        return pl.Series([_NOT_SHOWN.format("it is too long")])
+    half = len(values) // 2
+    return pl.concat([_values(values.slice(0, half)), _values(values.slice(half))])
+
+
+def _made(values: "pa.Array[Any]") -> pl.Series:
+    with suppress(*_NOT_READ):  # a type that polars does not have, or bytes that are no text
         values.validate(full=True)
-        return shown(cast("pl.DataFrame", pl.from_arrow(pa.table([values], names=["value"])))).to_series()
-    except _NOT_READ:  # a type that polars does not have, or bytes that are no text
-        return shown(pl.DataFrame({"value": [_text(each) for each in values]}, schema={"value": pl.String})).to_series()
+        series = cast("pl.DataFrame", pl.from_arrow(pa.table([values], names=["value"]))).to_series()
+        if series.dtype.is_numeric() or series.dtype.is_nested() or series.dtype in _SHOWN:
+            return series
+    return pl.Series([_text(each) for each in values], dtype=pl.String)
+
+
+def _length_as_text(values: "pa.Array[Any]") -> int:
+    """At least as many bytes as values take as JSON: of each its own, and the names of its type."""
+    return _elements(values) * (len(str(values.type)) + _VALUE_BYTES) + 6 * values.nbytes
+
+
+def _elements(values: "pa.Array[Any]") -> int:
+    """How many values there are, at every depth."""
+    if isinstance(values, pa.StructArray):
+        return len(values) + sum(_elements(each) for each in values.flatten())
+    if isinstance(values, pa.MapArray):
+        first, last = (values.offsets[at].as_py() for at in (0, -1))
+        return len(values) + sum(_elements(each.slice(first, last - first)) for each in (values.keys, values.items))
+    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return len(values) + _elements(values.flatten())
+    return len(values)
 
 
 def _text(value: "pa.Scalar[Any]") -> str | None:
@@ -155,6 +188,14 @@ def _text(value: "pa.Scalar[Any]") -> str | None:
         return _NOT_SHOWN.format("a text in it is not UTF-8")
     except _NOT_READ:
         return _NOT_SHOWN.format("it has a value that no calendar holds")
+
+
+_SHOWN = (pl.String, pl.Binary, pl.Boolean, pl.Date, pl.Datetime, pl.Time, pl.Null)
+_VALUE_BYTES = 100  # the longest number or time, and what parts it from the next
+_TAKEN_AS: dict[pa.DataType, pa.DataType] = {
+    pa.string_view(): pa.large_string(),
+    pa.binary_view(): pa.large_binary(),
+}  # views it cannot take
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from procurement_platform.errors import InvalidFile, OverLimit
-from procurement_platform.inbox.task import Limits
+from procurement_platform.inbox.task import SPLIT, Limits
 
 PIECE_BYTES = 1024 * 1024
 _GZIP = 31  # zlib's number for "with a gzip header"
@@ -24,7 +24,7 @@ def pieces(path: Path, limits: Limits, *, packed: bool) -> Iterator[bytes]:
         for piece in _unpacked(file) if packed else iter(lambda: file.read(PIECE_BYTES), b""):
             total += len(piece)
             if total > limits.max_decoded_bytes:
-                raise OverLimit(f"unpacks to more than {limits.max_decoded_bytes} bytes; split it (PROCUREMENT_MAX_DECODED_BYTES)")
+                raise OverLimit(f"unpacks to more than {limits.max_decoded_bytes} bytes; {SPLIT} (PROCUREMENT_MAX_DECODED_BYTES)")
             yield piece
 
 

@@ -5,17 +5,26 @@ import io
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from procurement_platform.inbox import decoders
+from procurement_platform.inbox.decoders import parquet_others
+from procurement_platform.inbox.decoders.parquet import ParquetDecoder
+from procurement_platform.inbox.pool import DecoderPool
+from procurement_platform.inbox.task import Limits
+from procurement_platform.settings import Settings
 from procurement_platform_tests.inbox.desk import NOON, Desk
 
 UTC = dt.UTC
+LIMITS = Limits.of(Settings(_env_file=None))
 NEEDS_MEMORY = "(not shown: it needs more memory than decoding one file may take (PROCUREMENT_DECODE_MEMORY_MIB))"
 
 
@@ -81,10 +90,15 @@ def test_a_rejected_row_has_all_the_files_columns_in_their_order(desk: Desk) -> 
         (pa.array([0], pa.timestamp("us", "+05:30")), "1970-01-01 05:30:00+05:30"),
         (pa.array([2**62], pa.timestamp("us", "+05:30")), "(not shown: it has a value that no calendar holds)"),
         (pa.array([dt.time(1, 2, 3)]), "01:02:03"),
+        (pa.array([dt.time(1, 2, 3, 4)]), "01:02:03.000004"),
+        (pa.array([0], pa.timestamp("us", "Mars/Phobos")), "(not shown: it has a value that no calendar holds)"),
+        (pa.array(["view"], pa.string_view()), "view"),
+        (pa.array([b"\xfe"], pa.binary_view()), "fe"),
         (pa.array([dt.timedelta(1)]), "1 day, 0:00:00"),
         (pa.array([[1, None]]), "[1,null]"),
         (pa.array([None, [1]]), None),
         (pa.array([{"a": 1, "b": "x"}]), '{"a":1,"b":"x"}'),
+        (pa.array([[{"v": 1}]]), '[{"v":1}]'),
         (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), '{"k":1}'),
         (pa.array([[{"a": Decimal("1.1")}]]), '[{"a":"1.1"}]'),
         (pa.array(["y" * 3000]), "y" * 1000 + "… (3000 characters)"),
@@ -112,6 +126,14 @@ def test_columns_keep_their_names(desk: Desk) -> None:
     columns = {"a.b": pa.array([1]), "a": pa.array([{"b": 2}]), "": pa.array(["nameless"]), "value": pa.array([3])}
     [row] = shown(desk, sent(columns, 1)).values()
     assert {name: row[name] for name in columns} == {"a.b": 1, "a": '{"b":2}', "": "nameless", "value": 3}
+
+
+def test_names_that_libraries_take_for_patterns_are_names(desk: Desk) -> None:
+    columns = {"*": pa.array([1]), "^sku$": pa.array(["x"]), "^.*$": pa.array([[2]])}
+    [row] = shown(desk, sent(columns, 1)).values()
+    assert list(row) == ["*", "order_id", "market", "sku", "quantity", "unit_price", "ordered_at", "^sku$", "^.*$"]
+    assert {name: row[name] for name in columns} == {"*": 1, "^sku$": "x", "^.*$": "[2]"}
+    assert row["sku"] == "NONE"
 
 
 def texts(rows: int, form: int) -> "pa.Array[Any]":
@@ -147,6 +169,40 @@ def test_of_any_rows_in_any_row_group_the_columns_are_those_of_the_row(
         assert (row["order_id"], row["number"], row["text"]) == (f"O-{number - 1}", number - 1, kept[number - 1])
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.integers(1, 300), group=st.integers(1, 120), cells=st.integers(1, 60), size=st.integers(1, 4000), data=st.data())
+def test_however_little_is_held_at_once_the_columns_are_those_of_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, group: int, cells: int, size: int, data: st.DataObject
+) -> None:
+    """Readers that are closed and opened again, dictionaries, slices that grow and shrink: all of it with a few rows."""
+    large, held = data.draw(st.integers(1, 3000)), data.draw(st.sampled_from([0, 2000, 2**30]))
+    for name, value in {"_PIECE_BYTES": size, "_PIECE_ROWS": 16, "_LARGE_BYTES": large, "_HELD_BYTES": held, "_NESTED_BYTES": size}.items():
+        monkeypatch.setattr(parquet_others, name, value)
+    for name, value in {"_SHOWN_CELLS": cells, "_MOST_SHOWN_CELLS": 4 * cells, "_SHOWN_BYTES": size, "_JSON_BYTES": size}.items():
+        monkeypatch.setattr(decoders, name, value)
+    columns = {
+        "number": pa.array(range(rows)),
+        "text": texts(rows, 0),
+        "often": texts(rows, 1),
+        "list": pa.array([[n] for n in range(rows)]),
+    }
+    path = tmp_path / "DE.parquet"
+    path.write_bytes(sent(columns, rows, row_group_size=group))
+    wanted = data.draw(st.sets(st.integers(0, rows - 1)))
+    found, at = [], 0
+    for batch in ParquetDecoder(path, LIMITS).batches(["sku"]):
+        positions = [n - at for n in sorted(wanted) if at <= n < at + batch.frame.height]
+        found += [json.loads(row) for part in batch.sent(pl.Series(positions, dtype=pl.UInt32)) for row in part]
+        at += batch.frame.height
+        assert batch.last_row == at
+    kept = columns["often"].to_pylist()
+    assert [(row["order_id"], row["number"], row["text"], row["often"]) for row in found] == [
+        (f"O-{n}", n, f"text {n}", kept[n]) for n in sorted(wanted)
+    ]
+    most = "(not shown: it is too long)"
+    assert all(row["list"] in {f"[{row['number']}]", *([most] if size < 400 else [])} for row in found)
+
+
 def test_more_rows_than_are_shown_at_once_keep_their_order(desk: Desk) -> None:
     rows = 70_000  # of more than one batch, too
     found = shown(desk, sent({"number": pa.array(range(rows)), "text": texts(rows, 0)}, rows, row_group_size=40_000))
@@ -172,6 +228,42 @@ def test_a_column_that_needs_too_much_memory_says_so_and_the_others_are_shown(de
     columns = {"small": pa.array([1, 2, 3]), "large": pa.array(["a" * 900_000_000, "b", "c"]), "after": pa.array(["x", "y", "z"])}
     rows = shown(desk, sent(columns, 3, lambda row: row > 0, use_dictionary=dictionary, compression="zstd"))
     assert [(row["small"], row["large"], row["after"]) for row in rows.values()] == [(2, NEEDS_MEMORY, "y"), (3, NEEDS_MEMORY, "z")]
+
+
+def values_of_many(kind: str) -> tuple[int, dict[str, Any]]:
+    """Rows, and columns that take little in the file and much as text."""
+    match kind:
+        case "flags in every row":
+            return 3500, {"extra": pa.array([[True] * 6000] * 3500)}
+        case "flags in one row":
+            return 3, {"extra": pa.array([[True], [True] * 20_000_000, [False]])}
+        case "structs":
+            one = pa.array([[{f"f{k}": 1 for k in range(8)}] * 900] * 10, pa.list_(pa.struct([(f"f{k}", pa.int8()) for k in range(8)])))
+            return 1000, {"extra": pa.chunked_array([one] * 100)}
+        case "control characters":
+            return 3000, {f"extra{k}": pa.array([chr(1 + row % 9) * 1000 for row in range(3000)]) for k in range(20)}
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("kind", ["flags in every row", "flags in one row", "structs", "control characters"])
+def test_values_that_are_long_as_text_reject_no_file(desk: Desk, kind: str) -> None:
+    rows, columns = values_of_many(kind)
+    found = shown(desk, sent(columns, rows, compression="zstd"))
+    assert [(number, row["order_id"]) for number, row in found.items()] == [(number + 1, f"O-{number}") for number in range(rows)]
+    begins = {"[true", "[false", '[{"f0":1', *(chr(1 + n) for n in range(9)), "(not shown: "}
+    assert all(row[name].startswith(tuple(begins)) for row in found.values() for name in columns)
+
+
+def test_a_file_that_needs_too_much_memory_with_its_other_columns_counts_without_them(tmp_path: Path) -> None:
+    rows, columns = values_of_many("control characters")
+    with DecoderPool(1, 300) as pool:
+        desk = Desk(tmp_path, pool)
+        found = shown(desk, sent(columns, rows))
+        assert len(found) == rows
+        told = "(not shown: with columns beyond the contract the file needs more memory or time than decoding one may take)"
+        assert {row[name] for row in found.values() for name in columns} == {told}
+        assert [row["order_id"] for row in found.values()] == [f"O-{number}" for number in range(rows)]
+        assert [name.split("/")[0] for name in desk.left_behind()] == ["inbox", "quarantine", "raw"]
 
 
 def test_a_column_that_is_damaged_says_so_and_the_others_are_shown(desk: Desk) -> None:

@@ -7,6 +7,7 @@ reads and writes metadata through the lake's own file system.
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -39,6 +40,7 @@ from procurement_platform.retry import retried
 ANSWER_SECONDS = 60.0
 LOOK_SECONDS = 10.0  # an answer may take, where a table is looked at to see what became of a commit
 OUTCOME_SECONDS = 60.0  # it is looked at, again and again; with `ANSWER_SECONDS` less than the metastore keeps a silent holder's lock
+DATABASE_SECONDS = 15.0  # likewise, after an error of its database: a connection that broke may have left a commit that is still being made
 PATIENCE_SECONDS = 60.0  # for a metastore that restarts
 LOCK_SECONDS = 300.0  # for the commits of other days
 SCHEMA_FOLDER = "schema"  # where tables go that somebody makes by hand in the namespace
@@ -160,12 +162,13 @@ class Metastore(HiveCatalog):
 
     def _find_out(self, problem: TException, table: HiveTable, before: str, staged: StagedTable) -> None:
         """Returns where a change was made in spite of an error; raises what became of it otherwise."""
-        silent = isinstance(problem, TTransportException)
+        silent, said = isinstance(problem, TTransportException), told(self.uri, problem)
+        settled = time.monotonic() + (DATABASE_SECONDS if may_pass(said) else 0.0)
 
         def look() -> str:
             with self._connections.impatient(LOOK_SECONDS) as anew:
                 named = self._location(anew, table.dbName, table.tableName)
-            if silent and named != staged.metadata_location:
+            if named != staged.metadata_location and (silent or (named == before and time.monotonic() < settled)):
                 raise CommitStateUnknownException("it may be made yet")
             return named  # after an answer with an error, what it says is how it ended
 
@@ -179,7 +182,6 @@ class Metastore(HiveCatalog):
             ) from problem
         if now == staged.metadata_location:
             return
-        said = told(self.uri, problem)
         if now != before or may_pass(said):
             raise CommitFailedException(str(said)) from problem
         with suppress(OSError, LakeUnavailable):  # nothing names it; what stays goes by `maintain orphans`

@@ -7,10 +7,11 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 
 import pytest
-from hive_metastore.ttypes import InvalidOperationException, MetaException
+from hive_metastore.ttypes import InvalidOperationException, MetaException, Table
 
 from procurement_platform.errors import LakeUnavailable
 from procurement_platform.lake import catalog as catalogs
+from procurement_platform.lake import metastore
 from procurement_platform.lake.catalog import TableCatalog, in_metastore
 from procurement_platform.lake.files import Lake
 from procurement_platform_tests.lake.answers import Answers, answering
@@ -76,7 +77,8 @@ def test_what_the_metastore_refuses_for_good_is_told_at_once(
     assert catalog.files(PARTS, DAY) == stage(lake, "run-2")
 
 
-def test_what_may_pass_is_asked_for_again(catalog: TableCatalog, answers: Answers, lake: Lake) -> None:
+def test_what_may_pass_is_asked_for_again(catalog: TableCatalog, answers: Answers, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metastore, "DATABASE_SECONDS", 0.2)
     catalog.load(PARTS)
     answers.alter = at_first(MetaException(AWAY), InvalidOperationException(AWAY), RuntimeError())
     catalog.replace(PARTS, DAY, stage(lake, "run-1"), {})
@@ -89,6 +91,31 @@ def test_a_change_that_was_made_in_spite_of_the_answer_is_made(catalog: TableCat
     answers.alter = at_first(MetaException(DENIED), make=True)
     assert catalog.replace(PARTS, DAY, stage(lake, "run-1"), {}) is not None
     assert answers.asked == 1
+    assert catalog.files(PARTS, DAY) == stage(lake, "run-1")
+
+
+def test_a_change_that_the_database_makes_after_its_connection_broke_is_waited_for(
+    catalog: TableCatalog, answers: Answers, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second attempt before that would be lost with what others committed in between: the metastore compares nothing."""
+    catalog.load(PARTS)
+    look, changes, looks = answers.get_table, list[Callable[[], None]](), []
+
+    def make_late(dbname: str, tbl_name: str) -> Table:
+        if changes:
+            looks.append(len(answers.locks))
+            if len(looks) == 3:
+                changes.pop()()
+        return look(dbname, tbl_name)
+
+    def breaks(change: Callable[[], None]) -> None:
+        changes.append(change)
+        raise MetaException(AWAY)
+
+    answers.alter = breaks
+    monkeypatch.setattr(answers, "get_table", make_late)
+    assert catalog.replace(PARTS, DAY, stage(lake, "run-1"), {}) is not None
+    assert (answers.asked, looks, answers.locks) == (1, [1, 1, 1], {})
     assert catalog.files(PARTS, DAY) == stage(lake, "run-1")
 
 
@@ -113,6 +140,7 @@ def test_who_is_refused_all_the_time_by_what_may_pass_is_told_so(
     catalog: TableCatalog, answers: Answers, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogs, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(metastore, "DATABASE_SECONDS", 0.0)
     catalog.load(PARTS)
     answers.alter = at_first(*[MetaException(AWAY)] * 9)
     with pytest.raises(LakeUnavailable, match=r"^parts 2025-01-01 was not committed \(the Hive Metastore at .* cannot work \(.*PSQL"):

@@ -99,7 +99,8 @@ cannot be read, or none of whose rows is the market's, is rejected whole (`procu
 
 The quarantine shows a row as it was sent: a JSON object with the columns of the file, by the file's own names, or, where a text line cannot
 be read as a row, the line. Cells are cut after 1,000 characters. Of a Parquet file a column that the contract does not have is unpacked
-only where a row of it is shown; where it cannot be, as it is damaged or takes too much memory, its cell says so, and the file counts.
+only where a row of it is shown; where it cannot be, as it is damaged or takes too much memory, its cell says so, and the file counts; so it
+does where all of them together take too much, and none is shown.
 
 - **Formats**: `.avro` (codecs null, deflate, snappy, zstandard, bzip2, xz), `.parquet`, `.csv`, `.csv.gz`, `.jsonl` (one JSON object a
   line).

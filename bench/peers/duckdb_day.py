@@ -232,11 +232,15 @@ PLAN = {
           SELECT supplier_id, sku, {rounded_up()} AS lowest_quantity FROM offers JOIN needs USING (sku)
           QUALIFY row_number() OVER (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price) = 1
         ),
-        quoted AS (SELECT *, {rounded_up()} AS quantity FROM offers JOIN needs USING (sku) JOIN lowest USING (supplier_id, sku))
+        quoted AS (SELECT *, {rounded_up()} AS quantity FROM offers JOIN needs USING (sku) JOIN lowest USING (supplier_id, sku)),
+        reached AS (
+          SELECT *, first_value(quantity) OVER breaks AS least_quantity
+          FROM quoted WHERE min_quantity <= least(quantity, lowest_quantity) AND COALESCE(quantity <= max_order_quantity, true)
+          WINDOW breaks AS (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price)
+        )
         SELECT $day::date AS run_date, supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency,
           (quantity::decimal(38,3) * unit_price)::decimal(38,4) AS amount, ($day::date + lead_time_days)::date AS expected_date
-        FROM quoted
-        WHERE min_quantity <= least(quantity, lowest_quantity) AND moq <= lowest_quantity AND COALESCE(quantity <= max_order_quantity, true)
+        FROM reached WHERE moq <= need OR quantity <= least_quantity
         QUALIFY row_number() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) = 1
         ORDER BY supplier_id, sku""",
     "supplier_order_allocations": """

@@ -337,10 +337,10 @@ def supplier_orders(day: Day, reference: dict[str, pd.DataFrame], demand: pd.Dat
     quoted = quoted.sort_values(["min_quantity", "valid_from", "unit_price"])
     lowest = quoted.groupby(["supplier_id", "sku"])["quantity"].transform("first")
     quoted = quoted[
-        (quoted["min_quantity"] <= np.minimum(quoted["quantity"], lowest))
-        & (quoted["moq"] <= lowest)
-        & ~(quoted["quantity"] > quoted["max_order_quantity"])
+        (quoted["min_quantity"] <= np.minimum(quoted["quantity"], lowest)) & ~(quoted["quantity"] > quoted["max_order_quantity"])
     ]
+    least = quoted.groupby(["supplier_id", "sku"])["quantity"].transform("first")
+    quoted = quoted[(quoted["moq"] <= quoted["need"]) | (quoted["quantity"] <= least)]
     order = ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"]
     chosen = quoted.sort_values(order, ascending=[True, True, True, False, False, True]).drop_duplicates("sku")
     chosen = chosen.sort_values(["supplier_id", "sku"])

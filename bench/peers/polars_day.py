@@ -321,9 +321,10 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
         .with_columns(lowest=pl.col("quantity").first().over("supplier_id", "sku"))
         .filter(
             pl.col("min_quantity") <= pl.min_horizontal("quantity", "lowest"),
-            pl.col("moq") <= pl.col("lowest"),
             (pl.col("quantity") <= pl.col("max_order_quantity")).fill_null(value=True),
         )
+        .with_columns(least=pl.col("quantity").first().over("supplier_id", "sku"))
+        .filter((pl.col("moq") <= pl.col("need")) | (pl.col("quantity") <= pl.col("least")))
         .sort(
             ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"],
             descending=[False, False, False, True, True, False],

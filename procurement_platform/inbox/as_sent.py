@@ -95,7 +95,7 @@ def write_rows_as_sent(task: DecodeTask, taken: Taken, contract: Contract) -> De
     )
     try:
         asked = Asked(asked_of(task.asked, taken.file_id, task.asked_kind))
-        for rows in rows_as_sent(open_decoder(taken.path, task.format, task.limits), contract, asked):
+        for rows in rows_as_sent(open_decoder(taken.path, task.format, task.limits, strict=task.used), contract, asked):
             output.add(rows)
         files = output.keep()
     except BaseException:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from procurement_platform.errors import OverLimit
-from procurement_platform.inbox.identity import file_id, safe_name
+from procurement_platform.inbox.identity import Format, file_id, safe_name
 from procurement_platform.inbox.task import SPLIT, DecodeOutcome, DecodeTask
 
 _PIECE = 4 * 1024 * 1024
@@ -130,6 +130,12 @@ def give_up(task: DecodeTask, reason: str) -> DecodeOutcome:
 def undecodable(why: str) -> str:
     """The reason for rejecting a file whose decoding ended in an error that nobody foresaw."""
     return f"cannot be decoded ({why}): send it again as CSV or plain Avro"
+
+
+def short_of_memory(form: Format) -> str:
+    """The reason for rejecting a file that takes too much memory: the same, however its process ended and wherever it was in the file."""
+    anew = "write it anew in smaller blocks" if form in ("avro", "parquet") else "shorten its longest rows"
+    return f"needs more memory than decoding one file may take: {anew}, or {SPLIT} (PROCUREMENT_DECODE_MEMORY_MIB)"
 
 
 def _in_a_line(text: str) -> str:

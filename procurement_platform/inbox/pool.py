@@ -17,8 +17,8 @@ from typing import IO, Self, cast
 from procurement_platform.errors import ProcurementError
 from procurement_platform.inbox import words
 from procurement_platform.inbox.identity import Format
-from procurement_platform.inbox.intake import clear, give_up, undecodable
-from procurement_platform.inbox.task import SPLIT, DecodeOutcome, DecodeTask
+from procurement_platform.inbox.intake import clear, give_up, short_of_memory, undecodable
+from procurement_platform.inbox.task import DecodeOutcome, DecodeTask
 from procurement_platform.project import CHECKOUT
 
 _KEPT_MIB = 240  # a process that grew beyond this over big files ends after them: what it holds is better used for what comes next
@@ -60,6 +60,7 @@ class DecoderPool:
         self._memory_mib = memory_mib
         self._idle: list[_Process] = []
         self._busy: list[_Process] = []
+        self._anew: set[int] = set()  # the tasks for which a process has to be new
         self._failures = 0  # processes in a row that ended before they looked at a file
         self._lock = threading.Lock()
 
@@ -105,6 +106,7 @@ class DecoderPool:
         waiting = [(-size, index) for index, size in enumerate(sizes)]
         heapq.heapify(waiting)
         killed: list[int] = []
+        self._anew.clear()
         done: dict[int, DecodeOutcome] = {}
         for index in range(len(tasks)):
             while index not in done:
@@ -118,8 +120,11 @@ class DecoderPool:
 
     def _hand_out(self, tasks: list[DecodeTask], waiting: list[tuple[int, int]]) -> None:
         while waiting and len(self._busy) < self._processes:
-            worth = not self._busy or sum(-size for size, _ in waiting) > _WORTH_ANOTHER_BYTES
-            process = self._idle.pop() if self._idle else _Process(self._memory_mib) if worth else None
+            anew = waiting[0][1] in self._anew
+            if anew and self._idle:
+                self._idle.pop().close()
+            worth = anew or not self._busy or sum(-size for size, _ in waiting) > _WORTH_ANOTHER_BYTES
+            process = self._idle.pop() if self._idle and not anew else _Process(self._memory_mib) if worth else None
             if process is None:
                 return
             _, index = heapq.heappop(waiting)
@@ -154,9 +159,10 @@ class DecoderPool:
             elif process.ended:
                 self._busy.remove(process)
                 task = tasks[process.index]
-                if process.started and not process.was_ended and task.may_be_plain:
+                if process.started and not process.was_ended and (other := process.another_try(task)):
                     clear(task)
-                    tasks[process.index] = replace(task, plain=True)
+                    tasks[process.index] = other
+                    self._anew.add(process.index)
                     heapq.heappush(waiting, (-_size(task), process.index))
                     continue
                 if process.started and (not process.was_ended or (process.alone and process.was_killed)):
@@ -207,12 +213,13 @@ class _Process:
         self._last_words, self._said_memory = "", False
         self._heard = b""
         self.index = -1
-        self.started = self.ended = self.alone = self._made_to_end = False
+        self.started = self.ended = self.alone = self._others = self._used = self._made_to_end = False
         self.outcome: DecodeOutcome | None = None
 
     def give(self, index: int, task: DecodeTask, *, alone: bool) -> None:
-        self.index, self.started, self.outcome, self.alone = index, False, None, alone
-        message = memoryview(task.to_json().encode() + b"\n")
+        self._used = self.index >= 0
+        self.index, self.started, self.outcome, self.alone, self._others = index, False, None, alone, False
+        message = memoryview(replace(task, used=self._used).to_json().encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):  # that it ended is heard on the other pipe
             while message:
                 message = message[os.write(self._input.fileno(), message) :]
@@ -234,10 +241,18 @@ class _Process:
             match word.decode():
                 case words.STARTED:
                     self.started = True
+                case words.OTHERS:
+                    self._others = True
                 case words.OUTCOME:
                     self.outcome = DecodeOutcome.from_json(text.decode())
                 case words.FAILED:
                     raise ProcurementError(text.decode())
+
+    def another_try(self, task: DecodeTask) -> DecodeTask | None:
+        """What may end otherwise than its task, over which it died: the same in a new process, then without other columns."""
+        if self._used and self._popen.returncode != -signal.SIGXCPU:
+            return task
+        return replace(task, plain=True) if self._others and task.may_be_plain else None
 
     def cause(self, form: Format) -> str:
         """Why a file's process died over it, to be said after the file's name."""
@@ -250,8 +265,7 @@ class _Process:
                 "runs out: free memory or lower PROCUREMENT_DECODE_MEMORY_MIB, then run again; or split the file"
             )
         if self._popen.returncode in _NO_MEMORY or self._said_memory:
-            anew = "write it anew in smaller blocks" if form in ("avro", "parquet") else "shorten its longest rows"
-            return f"could not be decoded within {self._memory_mib} MiB: {anew}, or {SPLIT} (PROCUREMENT_DECODE_MEMORY_MIB)"
+            return short_of_memory(form)
         return undecodable(self.how())
 
     @property

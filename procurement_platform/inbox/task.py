@@ -51,7 +51,8 @@ class DecodeTask:
     rejected one's go; each as `{name}.{file_id}.{format}`. Parquet goes to `lines_folder` and `quarantine_folder`.
     `columns` are the lines table's columns with their SQL types; `products` is a Parquet file with `sku`, `active_from`, `active_to`.
 
-    `plain`: columns beyond the contract are not shown, because decoding the file with them ended its process.
+    `plain`: columns beyond the contract are not shown, because decoding the file with them ended its process. `used`: its process had
+    other files before, and has less memory left.
 
     Where `asked` names Parquet files (`file_id`, `row_number`, `kind`, sorted), the file is not checked: its rows there of the kind
     `asked_kind` go to `lines_folder`, as they were sent (`inbox.as_sent`).
@@ -76,6 +77,7 @@ class DecodeTask:
     asked: tuple[str, ...] = ()
     asked_kind: str = ""
     plain: bool = False
+    used: bool = False
 
     @property
     def may_be_plain(self) -> bool:

@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -27,7 +27,7 @@ from procurement_platform.inbox.check import Checker
 from procurement_platform.inbox.contracts import Contract, contract_from_avsc
 from procurement_platform.inbox.decoders import NOT_UTF8, BrokenRow, open_decoder
 from procurement_platform.inbox.identity import safe_name
-from procurement_platform.inbox.intake import NotTaken, Taken, take, too_large, undecodable, unfinished
+from procurement_platform.inbox.intake import NotTaken, Taken, short_of_memory, take, too_large, undecodable, unfinished
 from procurement_platform.inbox.output import ParquetOutput
 from procurement_platform.inbox.quarantine import QUARANTINE
 from procurement_platform.inbox.task import NO_USE, SPLIT, UNDER_ANOTHER_NAME, DecodeOutcome, DecodeTask
@@ -38,8 +38,15 @@ _PR_SET_PDEATHSIG = 1
 _BYTES_A_SECOND = 250_000  # a tenth of the slowest reader's speed
 
 
-def decode(task: DecodeTask) -> DecodeOutcome:
-    """Takes one file in and reads it whole: hash, raw copy, rows, contract, Parquet. Or shows those of its rows that are asked for."""
+def decode(task: DecodeTask, has_others: Callable[[], object] = lambda: None) -> DecodeOutcome:
+    """Takes one file in and reads it whole: hash, raw copy, rows, contract, Parquet. Or shows those of its rows that are asked for.
+
+    `has_others` is called where the file has columns beyond the contract.
+
+    Raises:
+        MemoryError: it may end otherwise in another process, or without those columns.
+        OSError: the machine, not the file, keeps it from being decoded.
+    """
     begun = time.perf_counter()
     try:
         taken = take(task)
@@ -52,16 +59,15 @@ def decode(task: DecodeTask) -> DecodeOutcome:
             outcome = write_rows_as_sent(task, taken, _contract(task.contract))
         else:
             reading = _Pass(task, taken)
+            if reading.has_others:
+                has_others()
             outcome = reading.run()
     except InvalidFile as problem:
         outcome = taken.reject(task, str(problem), look_again=isinstance(problem, OverLimit))
     except MemoryError:
-        if task.may_be_plain:
-            raise  # another process decodes it, in memory that nothing has taken
-        place = f" after row {reading.done}" if reading and reading.done else ""
-        remedy = f"{SPLIT}, or shorten its longest rows (PROCUREMENT_DECODE_MEMORY_MIB)"
-        reason = f"needs more memory{place} than decoding one file may take; {remedy}"
-        outcome = taken.reject(task, reason, look_again=True)
+        if task.used or (task.may_be_plain and reading and reading.has_others):
+            raise
+        outcome = taken.reject(task, short_of_memory(task.format), look_again=True)
     except OSError:
         raise  # the machine's fault, not the file's: decoders turn theirs into InvalidFile
     except (Exception, pl.exceptions.PanicException) as problem:  # noqa: BLE001  what nobody foresaw says what it is
@@ -84,8 +90,9 @@ class _Pass:
         self._seconds: dict[str, float] = {}
         self._clock = time.perf_counter()
         self._contract = _contract(task.contract)
-        self._decoder = open_decoder(taken.path, task.format, task.limits, plain=task.plain)
+        self._decoder = open_decoder(taken.path, task.format, task.limits, plain=task.plain, strict=task.used)
         self._checker = Checker(self._contract, self._decoder.schema, task, _active_products(task.products, task.run_date.isoformat()))
+        self.has_others = len(self._decoder.schema) > len(self._checker.columns)
         name = f"{safe_name(task.file_name)}.{taken.file_id}.parquet"
         known = {"run_date": task.run_date, "file_id": taken.file_id}
         told = {**known, "feed": task.feed, "market": task.market, "file": task.file_name}
@@ -99,7 +106,6 @@ class _Pass:
         self._quarantine = ParquetOutput(Path(folder) / name, unfinished(folder, task), QUARANTINE.sql_types, told)
         self._quantity = [Decimal(0), Decimal(0)]
         self._read = self._blank = self._own_market = self._other_market = 0
-        self.done = 0  # the number of the last row that was written
         self._other: str | None = None
         self._unread: BrokenRow | None = None
 
@@ -177,7 +183,6 @@ class _Pass:
                 self._quantity[1] += _total(rejected["quantity"])
                 self._quarantine.add(rejected)
             self._tick("write")
-            self.done = batch.last_row
             if self._lines.rows + self._quarantine.rows > limit:
                 raise OverLimit(f"has more than {limit} rows: {SPLIT} (PROCUREMENT_MAX_ROWS_PER_FILE)")
         self._tick("decode")
@@ -203,7 +208,8 @@ def main() -> None:
         _limit_time(task)
         print(words.STARTED, file=answers, flush=True)
         try:
-            print(words.OUTCOME, decode(task).to_json(), file=answers, flush=True)
+            outcome = decode(task, lambda: print(words.OTHERS, file=answers, flush=True))
+            print(words.OUTCOME, outcome.to_json(), file=answers, flush=True)
             gc.collect()
             gc.freeze()  # what is left are libraries and caches that the file was the first to need
         except MemoryError:

@@ -156,7 +156,7 @@ class Metastore(HiveCatalog):
                 lock.client.alter_table_with_environment_context(table.dbName, table.tableName, table, properties)
             except TException as problem:
                 lock.silent = isinstance(problem, TTransportException)
-                if lock.silent:
+                if may_pass(told(self.uri, problem)):
                     mark()
                 self._find_out(problem, table, before, staged)
 

@@ -105,6 +105,18 @@ def in_packs(need: Decimal, offer: Row) -> Decimal:
     return packs
 
 
+def standing_breaks(need: Decimal, breaks: list[Row]) -> list[Row]:
+    """Of one supplier's breaks for a SKU those that an order may be placed at."""
+    rising = sorted(breaks, key=lambda o: o["min_quantity"])
+    lowest = in_packs(need, rising[0])
+    reached = []
+    for offer in rising:
+        quantity, most = in_packs(need, offer), offer["max_order_quantity"]
+        if offer["min_quantity"] <= min(quantity, lowest) and (most is None or quantity <= most):
+            reached.append(offer)
+    return [o for o in reached if o["moq"] <= need or in_packs(need, o) <= in_packs(need, reached[0])]
+
+
 def supplier_orders(
     demand: Iterable[Row], suppliers: Sequence[Row], offers: Sequence[Row], day: dt.date
 ) -> dict[str, tuple[str, Decimal, Decimal, Decimal, dt.date]]:
@@ -117,21 +129,19 @@ def supplier_orders(
     for sku, need in needs.items():
         if need == 0:
             continue
-        valid, fitting = [], []
+        valid = []
         for offer in offers:
             if offer["sku"] != sku or offer["priority"] == 0 or offer["supplier_id"] not in trading:
                 continue
             if not active(offer, "valid_from", "valid_to", day):
                 continue
             valid.append(offer)
-        for offer in valid:
-            lowest = min((o for o in valid if o["supplier_id"] == offer["supplier_id"]), key=lambda o: o["min_quantity"])
-            quantity, most = in_packs(need, offer), offer["max_order_quantity"]
-            reached = max(offer["min_quantity"], offer["moq"])
-            if reached <= in_packs(need, lowest) and offer["min_quantity"] <= quantity and (most is None or quantity <= most):
-                fitting.append(((offer["priority"], offer["supplier_id"], -offer["min_quantity"]), quantity, offer))
-        if fitting:
-            _, quantity, offer = min(fitting, key=lambda fit: fit[0])
+        standing = []
+        for supplier in {o["supplier_id"] for o in valid}:
+            standing += standing_breaks(need, [o for o in valid if o["supplier_id"] == supplier])
+        if standing:
+            offer = min(standing, key=lambda o: (o["priority"], o["supplier_id"], -o["min_quantity"]))
+            quantity = in_packs(need, offer)
             amount = (quantity * offer["unit_price"]).quantize(Decimal("0.0001"), ROUND_HALF_UP)
             result[sku] = (offer["supplier_id"], need, quantity, amount, day + dt.timedelta(days=offer["lead_time_days"]))
     return result

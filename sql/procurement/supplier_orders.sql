@@ -1,7 +1,7 @@
 -- What to order of each SKU, and from whom. An offer is valid on the day, of an active supplier, with a priority above 0. Each price break is an
--- offer of its own: it stands when the quantity ordered at the supplier's lowest break (need or MOQ, rounded up to the pack) reaches its min_quantity
--- and its MOQ, which so never makes an order larger, and the quantity it would take itself reaches that too, within its max_order_quantity.
--- Of those: the lowest priority, then supplier_id, then the largest min_quantity.
+-- offer of its own: it is reached when the quantity ordered at the supplier's lowest break (need or MOQ, rounded up to the pack) reaches its
+-- min_quantity, and the quantity it would take itself does, too, within its max_order_quantity. Of a supplier's breaks that are reached, one whose MOQ is
+-- above the need stands only where no more is ordered than at the lowest of them. Of those that stand: the lowest priority, then supplier_id, then the largest min_quantity.
 WITH needs AS (
   SELECT sku, CAST(SUM(net_demand) AS decimal(38,3)) AS need FROM net_demand GROUP BY sku HAVING SUM(net_demand) > 0
 ),
@@ -31,12 +31,20 @@ quoted AS (
   JOIN offers o ON o.sku = n.sku
   JOIN lowest l ON l.supplier_id = o.supplier_id AND l.sku = o.sku AND l.place = 1
 ),
+reached AS (
+  SELECT
+    supplier_id, sku, priority, min_quantity, valid_from, need, quantity, pack_size, moq, unit_price, currency, lead_time_days,
+    ROW_NUMBER() OVER (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price) AS place
+  FROM quoted
+  WHERE min_quantity <= lowest_quantity AND min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
+),
 ranked AS (
   SELECT
-    supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency, lead_time_days,
-    ROW_NUMBER() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) AS choice
-  FROM quoted
-  WHERE min_quantity <= lowest_quantity AND moq <= lowest_quantity AND min_quantity <= quantity AND COALESCE(quantity <= max_order_quantity, TRUE)
+    r.supplier_id, r.sku, r.need, r.quantity, r.pack_size, r.moq, r.unit_price, r.currency, r.lead_time_days,
+    ROW_NUMBER() OVER (PARTITION BY r.sku ORDER BY r.priority, r.supplier_id, r.min_quantity DESC, r.valid_from DESC, r.unit_price) AS choice
+  FROM reached r
+  JOIN reached l ON l.supplier_id = r.supplier_id AND l.sku = r.sku AND l.place = 1
+  WHERE r.moq <= r.need OR r.quantity <= l.quantity
 )
 SELECT
   CAST(:run_date AS date) AS run_date,

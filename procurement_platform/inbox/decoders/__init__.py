@@ -18,7 +18,10 @@ BATCH_BYTES = 8 * 1024 * 1024  # of unpacked data: large enough for speed, small
 SHOWN_CHARACTERS = 1000  # of a cell in the row as sent
 _SHOWN_CELLS, _MOST_SHOWN_CELLS = 10_000, 100_000  # at once: the more while cells are short
 _SHOWN_BYTES = 8 * 1024 * 1024  # likewise, of which a cell may take 4,000
-_JSON_BYTES = 4 * 1024 * 1024  # at once, of cells: as JSON they take up to six times as much, in memory that doubles as it grows
+_JSON_BYTES = (
+    4 * 1024 * 1024
+)  # at once, of cells and their names: as JSON these take up to six times as much, in memory that doubles as it grows
+_CELL_BYTES = 24  # of a number or a time, and of what is between cells
 NOT_UTF8 = "is not UTF-8"  # how each reason begins that is one of bytes
 
 
@@ -52,12 +55,6 @@ class Batch:
         return self.frame.height + len(self.broken)
 
     @property
-    def last_row(self) -> int:
-        """The number of the last row that was read, as one or as a broken one; of none, that of the row before the batch."""
-        read: list[int] = [self.first_row + self.frame.height - 1] if self.numbers is None else self.numbers[-1:].to_list()
-        return max([self.first_row - 1, *read, *(each.row_number for each in self.broken[-1:])])
-
-    @property
     def row_numbers(self) -> pl.Series:
         """The row number of each row of the frame, ascending."""
         if self.numbers is not None:
@@ -80,8 +77,11 @@ class Decoder(Protocol):
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]: ...
 
 
-def open_decoder(path: Path, form: Format, limits: Limits, *, plain: bool = False) -> Decoder:
-    """The decoder for a file of a format. `plain`: of Parquet, rows are shown without the columns that nobody asked for.
+def open_decoder(path: Path, form: Format, limits: Limits, *, plain: bool = False, strict: bool = False) -> Decoder:
+    """The decoder for a file of a format.
+
+    Rows of Parquet are shown, if `plain`, without the columns that nobody asked for; if `strict`, not without one that needs too much
+    memory: that is a MemoryError then.
 
     Raises:
         InvalidFile: it cannot be read as that format, or is larger than a limit.
@@ -94,7 +94,7 @@ def open_decoder(path: Path, form: Format, limits: Limits, *, plain: bool = Fals
         case "parquet":
             from procurement_platform.inbox.decoders.parquet import ParquetDecoder
 
-            return ParquetDecoder(path, limits, plain=plain)
+            return ParquetDecoder(path, limits, plain=plain, strict=strict)
         case "csv" | "csv.gz":
             from procurement_platform.inbox.decoders.csv import CsvDecoder
 
@@ -118,11 +118,17 @@ def as_sent(positions: pl.Series, columns: int, whole: Callable[[pl.Series], pl.
     at, rows = 0, max(_SHOWN_CELLS // max(columns, 1), 1)
     while at < len(positions):
         frame = shown(whole(positions.slice(at, rows)))
-        size = max(int(frame.estimated_size()), 1)
-        for part in frame.iter_slices(max(_JSON_BYTES * frame.height // size, 1)):
+        size, names = _cells_bytes(frame), sum(len(name.encode()) for name in frame.columns)
+        for part in frame.iter_slices(max(_JSON_BYTES * frame.height // (size + names * frame.height), 1)):
             yield part.select(pl.struct(pl.all()).struct.json_encode()).to_series()
         at += frame.height
         rows = min(2 * rows, max(_MOST_SHOWN_CELLS // columns, 1), max(_SHOWN_BYTES * frame.height // size, 1))
+
+
+def _cells_bytes(frame: pl.DataFrame) -> int:
+    """What cells as they are shown take: each of them has its own, also of texts that repeat."""
+    texts = (int(each.alias("cell").str.len_bytes().sum()) for each in frame if each.dtype == pl.String)
+    return sum(texts) + _CELL_BYTES * frame.height * frame.width
 
 
 def shown(frame: pl.DataFrame) -> pl.DataFrame:

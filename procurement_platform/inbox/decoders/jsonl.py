@@ -170,7 +170,7 @@ def _column(key: str, values: list[Any]) -> pl.Series:
 
 def _as_sent(row: dict[str, Any]) -> str:
     """A line's object as it is shown: with its own keys, and cells as other formats have them."""
-    return json.dumps({key: _cut(_text(value)) or None for key, value in row.items()}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({key: _cut(_whole(value)) or None for key, value in row.items()}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _cut(text: str | None) -> str | None:
@@ -179,9 +179,14 @@ def _cut(text: str | None) -> str | None:
 
 
 def _text(value: Any) -> str | None:
+    text = _whole(value)
+    return text[: 2 * SHOWN_CHARACTERS] if text and isinstance(value, dict | list) else text
+
+
+def _whole(value: Any) -> str | None:
     if isinstance(value, dict | list | bool):
         try:
-            return json.dumps(value, default=str)[: 2 * SHOWN_CHARACTERS]
+            return json.dumps(value, default=str)
         except RecursionError:
             return f"({_TOO_DEEP})"
     return None if value is None else str(value)

@@ -17,14 +17,15 @@ from procurement_platform.texts import shorten
 _BATCH_ROWS = 64 * 1024
 _FOOTER_BYTES = 64 * 1024 * 1024
 _FOOTER_ITEMS = 1_000_000
+_PLAIN = "(not shown: with them the file needs more memory or time than decoding one may take)"
 
 
 class ParquetDecoder:
     """Reads a Parquet file. Columns that nobody asks for are unpacked only where rows are shown."""
 
-    def __init__(self, path: Path, limits: Limits, *, plain: bool = False) -> None:
+    def __init__(self, path: Path, limits: Limits, *, plain: bool = False, strict: bool = False) -> None:
         self._path = path
-        self._plain = plain
+        self._plain, self._strict = plain, strict
         try:
             schema, metadata = self._open().schema_arrow, self._open().metadata
         except UnicodeDecodeError as problem:
@@ -53,7 +54,7 @@ class ParquetDecoder:
 
     def batches(self, columns: Collection[str], some: Wanted | None = None) -> Iterator[Batch]:  # noqa: ARG002
         wanted = [name for name in self.schema if name in columns]
-        others = OtherColumns(self._open, [name for name in self.schema if name not in columns], plain=self._plain)
+        others = OtherColumns(self._open, [name for name in self.schema if name not in columns], strict=self._strict)
         row = 1
         try:
             file = self._open(texts=[name for name in self._texts if name in columns])
@@ -76,7 +77,12 @@ class ParquetDecoder:
             own = frame[positions]
             return pl.DataFrame({name: beside[name] if name in beside else own.get_column(name) for name in self.schema})
 
-        return Batch(frame, row, lambda positions: as_sent(positions, len(self.schema), whole))
+        def without_others(positions: pl.Series) -> pl.DataFrame:
+            more = len(self.schema) - frame.width
+            return frame[positions].with_columns(pl.lit(_PLAIN).alias(f"({more} more column{'' if more == 1 else 's'})"))
+
+        columns, made = (frame.width + 1, without_others) if self._plain else (len(self.schema), whole)
+        return Batch(frame, row, lambda positions: as_sent(positions, columns, made))
 
     def _texts_are_utf8(self, part: pa.RecordBatch, row: int) -> None:
         """Nobody checks that on the way, and what is written with such a text no engine reads. `row` is the part's first."""

@@ -23,7 +23,6 @@ _PIECE_BYTES = 4 * 1024 * 1024  # as the file tells them
 _LARGE_BYTES = 16 * 1024 * 1024  # of a piece whose texts repeat: they are left in dictionaries
 _HELD_BYTES = 64 * 1024 * 1024  # of Arrow's, from which on a reader is closed after use: it is opened again where it is needed
 _NOT_SHOWN = "(not shown: {})"
-_PLAIN = "with columns beyond the contract the file needs more memory or time than decoding one may take"
 _NESTED_BYTES = 4 * 1024 * 1024  # as text, by an estimate that is never too low: so much at once
 _NOT_READ = (Exception, pl.exceptions.PanicException)  # whatever it is: nobody asked for the column
 
@@ -31,14 +30,18 @@ Open = Callable[[list[str]], pq.ParquetFile]  # with the columns whose texts sta
 
 
 class OtherColumns:
-    """The columns of some names, at the rows that are asked for. Rows count from 0; readers go on from where they are."""
+    """The columns of some names, at the rows that are asked for. Rows count from 0; readers go on from where they are.
 
-    def __init__(self, open_file: Open, names: list[str], *, plain: bool = False) -> None:
+    One that needs too much memory says so in its cells, or, if `strict`, raises MemoryError.
+    """
+
+    def __init__(self, open_file: Open, names: list[str], *, strict: bool = False) -> None:
         self._open = open_file
         self._names = names
+        self._strict = strict
         self._readers: dict[str, _Reader] = {}
         self._repeating: set[str] = set()  # columns whose texts are left in dictionaries: that is slower, and takes more memory, as a rule
-        self._given_up = dict.fromkeys(names, _PLAIN) if plain else {}  # column → why
+        self._given_up: dict[str, str] = {}  # column → why
 
     def at(self, rows: list[int]) -> pl.DataFrame:
         """A column for each name at ascending rows, nested ones as text. One that cannot be read has that in each of its cells."""
@@ -52,6 +55,8 @@ class OtherColumns:
                 self._readers.pop(name, None)
                 pa.default_memory_pool().release_unused()
                 if name in self._repeating:
+                    if self._strict:
+                        raise
                     self._given_up[name] = "it needs more memory than decoding one file may take (PROCUREMENT_DECODE_MEMORY_MIB)"
                 self._repeating.add(name)
             except _NOT_READ:
@@ -95,7 +100,7 @@ class _Reader:
         while at < len(rows):
             piece = self._with(rows[at])
             end = bisect_left(rows, self._next, at)
-            found.append(piece.take(pa.array([row - self._first for row in rows[at:end]], pa.int64())))
+            found += _taken(piece, [row - self._first for row in rows[at:end]])
             at = end
         return found
 
@@ -125,6 +130,13 @@ class _Reader:
         return min(max(_PIECE_BYTES * told.num_rows // max(size, 1), 1), _PIECE_ROWS)
 
 
+def _taken(piece: "pa.Array[Any]", positions: list[int]) -> "list[pa.Array[Any]]":
+    try:
+        return [piece.take(pa.array(positions, pa.int64()))]
+    except pa.ArrowNotImplementedError:  # views within lists
+        return [piece.slice(position, 1) for position in positions]
+
+
 def _series(pieces: "list[pa.Array[Any]]") -> pl.Series:
     """The values. Those of a dictionary are made texts once each, however often they are repeated."""
     if not isinstance(pieces[0], pa.DictionaryArray):
@@ -143,7 +155,9 @@ def _values(values: "pa.Array[Any]") -> pl.Series:
     if not pa.types.is_nested(values.type):
         return _made(values)
     if _length_as_text(values) <= _NESTED_BYTES:
-        return shown(_made(values).to_frame()).to_series()
+        with suppress(*_NOT_READ):  # of a type in it that has no JSON, or a value that has none
+            return shown(_made(values).to_frame()).to_series()
+        return pl.Series([_text(values, at) for at in range(len(values))], dtype=pl.String)
     if len(values) == 1:
         return pl.Series([_NOT_SHOWN.format("it is too long")])
     half = len(values) // 2
@@ -151,12 +165,12 @@ def _values(values: "pa.Array[Any]") -> pl.Series:
 
 
 def _made(values: "pa.Array[Any]") -> pl.Series:
-    with suppress(*_NOT_READ):  # a type that polars does not have, or bytes that are no text
+    with suppress(*_NOT_READ):  # a type that polars does not have, bytes that are no text, or a time of no day
         values.validate(full=True)
         series = cast("pl.DataFrame", pl.from_arrow(pa.table([values], names=["value"]))).to_series()
         if series.dtype.is_numeric() or series.dtype.is_nested() or series.dtype in _SHOWN:
             return series
-    return pl.Series([_text(each) for each in values], dtype=pl.String)
+    return pl.Series([_text(values, at) for at in range(len(values))], dtype=pl.String)
 
 
 def _length_as_text(values: "pa.Array[Any]") -> int:
@@ -176,13 +190,15 @@ def _elements(values: "pa.Array[Any]") -> int:
     return len(values)
 
 
-def _text(value: "pa.Scalar[Any]") -> str | None:
+def _text(values: "pa.Array[Any]", at: int) -> str | None:
+    value = values[at]
     if not value.is_valid:
         return None
     if isinstance(value, pa.StringScalar | pa.LargeStringScalar):
         return value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
     try:
         plain = value.as_py()
+        _taken(values, [at])[0].validate(full=True)  # a time of no day is another one as Python has it
         return json.dumps(plain, default=str, ensure_ascii=False, separators=(",", ":")) if isinstance(plain, list | dict) else str(plain)
     except UnicodeDecodeError:
         return _NOT_SHOWN.format("a text in it is not UTF-8")

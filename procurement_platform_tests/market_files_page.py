@@ -120,8 +120,8 @@ does where all of them together take too much, and none is shown.
   them (`2025-12-20 14:03:00+01`), or a timestamp column. Digits of a fraction beyond microseconds must be zeros, up to nine in all. Without
   an offset it is the market's local time (`timezone` of the markets); of an hour that comes twice the first is meant, and a time that the
   clocks skip is INVALID_ROW.
-- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`). Blanks before and after it are no part of it; codes
-  (market, SKU, currency) have to be exact.
+- **Texts**: one line, up to 256 characters (`PROCUREMENT_MAX_CELL_CHARACTERS`). Blanks before and after it are no part of it, but codes
+  (market, SKU, currency) have to be exact, without blanks, too.
 
 ## One file in several formats
 

@@ -162,9 +162,9 @@ def plan(connection: duckdb.DuckDBPyConnection, day: Day) -> None:
     write_csvs(day, (dict(zip(columns, row, strict=True)) for row in cursor.fetchall()))
 
 
-def rounded_up() -> str:
-    """The need, at least the MOQ, in whole packs."""
-    return "(greatest(need, moq) + (pack_size - greatest(need, moq) % pack_size) % pack_size)::decimal(38,3)"
+def rounded_up(units: str = "greatest(need, moq)") -> str:
+    """Units in whole packs: the need, at least the MOQ."""
+    return f"({units} + (pack_size - {units} % pack_size) % pack_size)::decimal(38,3)"
 
 
 PLAN = {
@@ -232,15 +232,17 @@ PLAN = {
           SELECT supplier_id, sku, {rounded_up()} AS lowest_quantity FROM offers JOIN needs USING (sku)
           QUALIFY row_number() OVER (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price) = 1
         ),
-        quoted AS (SELECT *, {rounded_up()} AS quantity FROM offers JOIN needs USING (sku) JOIN lowest USING (supplier_id, sku)),
+        quoted AS (
+          SELECT *, if({rounded_up()} >= min_quantity, {rounded_up()}, {rounded_up("lowest_quantity")}) AS quantity
+          FROM offers JOIN needs USING (sku) JOIN lowest USING (supplier_id, sku) WHERE min_quantity <= lowest_quantity
+        ),
         reached AS (
-          SELECT *, first_value(quantity) OVER breaks AS least_quantity
-          FROM quoted WHERE min_quantity <= least(quantity, lowest_quantity) AND COALESCE(quantity <= max_order_quantity, true)
+          SELECT *, first_value(quantity) OVER breaks AS least_quantity FROM quoted WHERE COALESCE(quantity <= max_order_quantity, true)
           WINDOW breaks AS (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price)
         )
         SELECT $day::date AS run_date, supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency,
           (quantity::decimal(38,3) * unit_price)::decimal(38,4) AS amount, ($day::date + lead_time_days)::date AS expected_date
-        FROM reached WHERE moq <= need OR quantity <= least_quantity
+        FROM reached WHERE quantity = {rounded_up("need")} OR quantity <= least_quantity
         QUALIFY row_number() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) = 1
         ORDER BY supplier_id, sku""",
     "supplier_order_allocations": """

@@ -321,6 +321,10 @@ def net_demand(
     return grid[["run_date", *PAIR, *names]]
 
 
+def in_packs(units: pd.Series, pack: pd.Series) -> pd.Series:
+    return units + (pack - units % pack) % pack
+
+
 def supplier_orders(day: Day, reference: dict[str, pd.DataFrame], demand: pd.DataFrame) -> pd.DataFrame:
     needs = demand.groupby("sku", as_index=False)["net_demand"].sum().rename(columns={"net_demand": "need"})
     needs["need"] = needs["need"].astype("int64")
@@ -331,16 +335,15 @@ def supplier_orders(day: Day, reference: dict[str, pd.DataFrame], demand: pd.Dat
         .merge(active(reference["suppliers"], day)[["supplier_id", "currency"]], on="supplier_id")
         .merge(needs[needs["need"] > 0], on="sku")
     )
-    least, pack = quoted[["need", "moq"]].max(axis=1), quoted["pack_size"]
-    quoted["quantity"] = least + (pack - least % pack) % pack
-    # What would be ordered at the supplier's lowest price break.
     quoted = quoted.sort_values(["min_quantity", "valid_from", "unit_price"])
-    lowest = quoted.groupby(["supplier_id", "sku"])["quantity"].transform("first")
-    quoted = quoted[
-        (quoted["min_quantity"] <= np.minimum(quoted["quantity"], lowest)) & ~(quoted["quantity"] > quoted["max_order_quantity"])
-    ]
+    pack = quoted["pack_size"]
+    own = in_packs(quoted[["need", "moq"]].max(axis=1), pack)
+    # What would be ordered at the supplier's lowest price break.
+    lowest = own.groupby([quoted["supplier_id"], quoted["sku"]]).transform("first")
+    quoted["quantity"] = own.where(own >= quoted["min_quantity"], in_packs(lowest, pack))
+    quoted = quoted[(quoted["min_quantity"] <= lowest) & ~(quoted["quantity"] > quoted["max_order_quantity"])]
     least = quoted.groupby(["supplier_id", "sku"])["quantity"].transform("first")
-    quoted = quoted[(quoted["moq"] <= quoted["need"]) | (quoted["quantity"] <= least)]
+    quoted = quoted[(quoted["quantity"] == in_packs(quoted["need"], quoted["pack_size"])) | (quoted["quantity"] <= least)]
     order = ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"]
     chosen = quoted.sort_values(order, ascending=[True, True, True, False, False, True]).drop_duplicates("sku")
     chosen = chosen.sort_values(["supplier_id", "sku"])

@@ -301,8 +301,7 @@ def net_demand(
 
 def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.DataFrame) -> pl.DataFrame:
     needs = demand.group_by("sku").agg(pl.col("net_demand").sum().alias("need")).filter(pl.col("need") > Decimal(0))
-    units = {name: pl.col(name).cast(QUANTITY).to_physical().cast(pl.Int64) for name in ("need", "moq", "pack_size")}
-    least = pl.max_horizontal(units["need"], units["moq"])
+    units = {name: pl.col(name).cast(QUANTITY).to_physical().cast(pl.Int64) for name in ("need", "moq", "pack_size", "min_quantity")}
     pack = units["pack_size"]
     price = pl.col("unit_price").to_physical().cast(pl.Int64)
     return (
@@ -314,17 +313,16 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
         )
         .join(active(reference["suppliers"], day).select("supplier_id", "currency"), on="supplier_id")
         .join(needs, on="sku")
-        .with_columns(units=least + (pack - least % pack) % pack)
-        .with_columns(quantity=scaled(pl.col("units"), 3, UNITS))
+        .with_columns(own=in_packs(pl.max_horizontal(units["need"], units["moq"]), pack))
         # What would be ordered at the supplier's lowest price break.
         .sort(["min_quantity", "valid_from", "unit_price"], nulls_last=True)
-        .with_columns(lowest=pl.col("quantity").first().over("supplier_id", "sku"))
-        .filter(
-            pl.col("min_quantity") <= pl.min_horizontal("quantity", "lowest"),
-            (pl.col("quantity") <= pl.col("max_order_quantity")).fill_null(value=True),
-        )
-        .with_columns(least=pl.col("quantity").first().over("supplier_id", "sku"))
-        .filter((pl.col("moq") <= pl.col("need")) | (pl.col("quantity") <= pl.col("least")))
+        .with_columns(lowest=pl.col("own").first().over("supplier_id", "sku"))
+        .filter(units["min_quantity"] <= pl.col("lowest"))
+        .with_columns(units=pl.when(pl.col("own") >= units["min_quantity"]).then("own").otherwise(in_packs(pl.col("lowest"), pack)))
+        .with_columns(quantity=scaled(pl.col("units"), 3, UNITS))
+        .filter((pl.col("quantity") <= pl.col("max_order_quantity")).fill_null(value=True))
+        .with_columns(least=pl.col("units").first().over("supplier_id", "sku"))
+        .filter((pl.col("units") == in_packs(units["need"], pack)) | (pl.col("units") <= pl.col("least")))
         .sort(
             ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"],
             descending=[False, False, False, True, True, False],
@@ -346,6 +344,10 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
             (pl.lit(day.date) + pl.duration(days="lead_time_days")).cast(pl.Date).alias("expected_date"),
         )
     )
+
+
+def in_packs(units: pl.Expr, pack: pl.Expr) -> pl.Expr:
+    return units + (pack - units % pack) % pack
 
 
 def scaled(whole: pl.Expr, places: int, dtype: pl.Decimal) -> pl.Expr:

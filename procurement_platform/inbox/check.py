@@ -237,7 +237,7 @@ class Checker:
             yield Rule(fine & ~value.str.contains(f"^(?:{field.pattern})$"), pl.concat_str(pl.lit(f"{field.name} "), words, pl.lit(told)))
         if field.role == "market":
             told = (
-                f", and the file is for {self._task.market}: write it so, remove the row if it holds a total, "
+                f", and the file is for {self._task.market}: write {self._task.market}, remove the row if it holds a total, "
                 "or send the other market's rows in a file of its own"
             )
             yield Rule(fine & (value != self._task.market), pl.concat_str(pl.lit(f"{field.name} is "), words, pl.lit(told)))

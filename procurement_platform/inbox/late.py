@@ -65,7 +65,7 @@ class Look:
                 return None
             why = "never published"
         elif fresh or in_use != set(_ids(day)):
-            gone = [f.file_name for f in known if f.file_id in set(_ids(day)) - in_use]
+            gone = [f"{f.feed} {f.file_name}" for f in known if f.file_id in set(_ids(day)) - in_use]
             named = {"new": [name for name, _ in fresh], "no longer in use": gone}
             why = "; ".join(f"{what}: {first_few(names, NAMED)}" for what, names in named.items() if names) or "published from other files"
         elif changed := self._earlier_changed(day):
@@ -82,14 +82,14 @@ class Look:
         return [date for date, content in compared_with(day).items() if self.lines.get(date, "") != content]
 
     def _fresh(self, run_date: dt.date, known: Sequence[LedgerFile]) -> Iterator[tuple[str, str]]:
-        """Name and mark of each settled file whose bytes the day is not made of."""
+        """Feed and name, and mark, of each settled file whose bytes the day is not made of."""
         seen = Seen(known)
         for feed in self.feeds:
             found = scan(self.lake.path("inbox"), feed, run_date, 0, files=self.lake.fs)
             lying: list[FoundFile | UnfitFile] = [*found.files, *found.unfit]
             for file in lying:
                 if self._is_settled(file.modified_at) and not seen.has(file):
-                    yield name_of(file), f"{feed}/{name_of(file)} {file.size} {file.modified_at.isoformat()}"
+                    yield f"{feed} {name_of(file)}", f"{feed}/{name_of(file)} {file.size} {file.modified_at.isoformat()}"
 
     def _is_settled(self, modified_at: dt.datetime) -> bool:
         # One dated in the future says nothing about when it was written.

@@ -121,10 +121,10 @@ class Ledger:
     def record(self, files: Sequence[LedgerFile], sent: Collection[str] = ()) -> None:
         """Writes what became of a day's files, in one transaction; `sent` are the ids of those that the inbox holds.
 
-        What is accepted takes the place of the file of its name that was in use, what was sent also that of rejected ones: not, of the
-        same call, that of a correction that cannot be read, or of the file before it that breaks a limit. What was refused before, was not
-        sent again and is accepted now takes that of others that await the reference. Of a file that is superseded and was known before,
-        only when it was sent is written.
+        What is accepted takes the place of the file of its name that was in use, what was sent also that of rejected ones, and of
+        what was no file (a link) under its file name: not, of the same call, that of a correction that cannot be read, or of the file
+        before it that breaks a limit. What was refused before, was not sent again and is accepted now takes that of others that await
+        the reference. Of a file that is superseded and was known before, only when it was sent is written.
         """
         ids = [file.file_id for file in files]
         with self._database.transaction() as connection, connection.pipeline():  # no statement waits for the answer to the one before
@@ -136,7 +136,8 @@ class Ledger:
                 connection.execute(
                     """
                     UPDATE control.files SET state = 'superseded'
-                    WHERE feed = %(feed)s AND run_date = %(date)s AND name = %(name)s AND file_id <> %(id)s AND CASE state
+                    WHERE feed = %(feed)s AND run_date = %(date)s AND file_id <> %(id)s
+                        AND (name = %(name)s OR market = '' AND file_name = %(file_name)s) AND CASE state
                         WHEN 'accepted' THEN %(accepted)s
                         WHEN 'rejected' THEN file_id <> ALL(%(ids)s) AND (
                             %(sent)s OR %(accepted)s AND awaits_reference
@@ -148,6 +149,7 @@ class Ledger:
                         "feed": file.feed,
                         "date": file.run_date,
                         "name": file.name,
+                        "file_name": file.file_name,
                         "id": file.file_id,
                         "ids": ids,
                         "accepted": file.state == "accepted",

@@ -66,12 +66,16 @@ def withdraw(platform: Platform, name: str, why: str, run_date: dt.date | None =
         raise ProcurementError(f"{f.file_name} ({f.feed}, {f.run_date}) is withdrawn already, by {f.withdrawn_by} ({f.withdrawn_why})")
     if not found:
         where = f"{run_date or 'any day'} in {platform.settings.home}"
+        inbox = platform.lake.path("inbox")
         raise ProcurementError(
-            f"{printable(name)} is no file in use on {where}: see `procurement files DATE`. What only waits is deleted there"
+            f"{printable(name)} is no file in use on {where}: see `procurement files DATE`. One that only waits is taken back by deleting "
+            f"it from its folder in {inbox}"
         )
     if len(found) > 1:
         which = ", ".join(f"{f.feed} {f.run_date} {f.file_id[:SHORT_ID]}" for f in found[:5]) + (", …" if len(found) > 5 else "")  # noqa: PLR2004
-        raise ProcurementError(f"{name} is {len(found)} files ({which}): say which by --feed and --date, or name it by its id")
+        apart = len({(f.feed, f.run_date) for f in found}) == len(found)
+        remedy = "say which by --feed and --date, or name it by its id" if apart else "name it by its id"
+        raise ProcurementError(f"{name} is {len(found)} files ({which}): {remedy}")
     file = found[0]
     with DayLock.acquire(platform.database, DOMAIN, file.run_date, f"procurement: withdrawing {file.file_name}"):
         platform.ledger.withdraw(file, platform.settings.who, why.strip())

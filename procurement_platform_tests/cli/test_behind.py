@@ -48,11 +48,11 @@ def test_a_day_that_is_up_to_date_says_nothing(published: Shop, procurement: Pro
 def test_a_file_that_was_put_or_withdrawn_since_is_named(published: Shop, procurement: Procurement) -> None:
     published.put("orders", "GB", [order("3", "A", 1)], form="csv")
     why = f"{DAY} was published before what it is made of changed"
-    assert notes(procurement) == {f"{why} (new: GB.csv): procurement run {DAY}\n"}
+    assert notes(procurement) == {f"{why} (new: orders GB.csv): procurement run {DAY}\n"}
     published.run()
     assert notes(procurement) == {""}
     procurement("files", "withdraw", "GB.csv", "--why", "not theirs")
-    assert notes(procurement) == {f"{why} (no longer in use: GB.csv): procurement run {DAY}\n"}
+    assert notes(procurement) == {f"{why} (no longer in use: orders GB.csv): procurement run {DAY}\n"}
 
 
 def test_a_run_that_failed_is_told_by_the_commands_that_have_no_line_of_it(published: Shop, procurement: Procurement) -> None:

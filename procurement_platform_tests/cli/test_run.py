@@ -75,7 +75,7 @@ DAYS = [dt.date(2025, 12, 13), dt.date(2025, 12, 14), dt.date(2025, 12, 18)]
     ],
 )
 def test_days_to_be_run_again_are_named_with_a_command_that_runs_no_other(days: list[dt.date], mend: str) -> None:
-    assert stale_in_words([StaleDay(day, "", "new: DE.csv") for day in days]).endswith(f" (new: DE.csv): {mend}")
+    assert stale_in_words([StaleDay(day, "", "new: orders DE.csv") for day in days]).endswith(f" (new: orders DE.csv): {mend}")
 
 
 @pytest.mark.parametrize(("date", "why"), [("2024-12-31", "PROCUREMENT_START_DATE"), ("2999-01-01", "in the future")])

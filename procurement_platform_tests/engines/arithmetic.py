@@ -99,22 +99,23 @@ def net_demand(  # noqa: PLR0913, PLR0917 -- one argument per relation
     return result
 
 
-def in_packs(need: Decimal, offer: Row) -> Decimal:
-    least, pack = max(need, offer["moq"]), offer["pack_size"]
-    packs: Decimal = least if least % pack == 0 else (least // pack + 1) * pack
+def in_packs(units: Decimal, offer: Row) -> Decimal:
+    pack = offer["pack_size"]
+    packs: Decimal = units if units % pack == 0 else (units // pack + 1) * pack
     return packs
 
 
-def standing_breaks(need: Decimal, breaks: list[Row]) -> list[Row]:
-    """Of one supplier's breaks for a SKU those that an order may be placed at."""
+def standing_breaks(need: Decimal, breaks: list[Row]) -> list[tuple[Row, Decimal]]:
+    """Of one supplier's breaks for a SKU those that an order may be placed at, each with what is ordered there."""
     rising = sorted(breaks, key=lambda o: o["min_quantity"])
-    lowest = in_packs(need, rising[0])
+    lowest = in_packs(max(need, rising[0]["moq"]), rising[0])
     reached = []
     for offer in rising:
-        quantity, most = in_packs(need, offer), offer["max_order_quantity"]
-        if offer["min_quantity"] <= min(quantity, lowest) and (most is None or quantity <= most):
-            reached.append(offer)
-    return [o for o in reached if o["moq"] <= need or in_packs(need, o) <= in_packs(need, reached[0])]
+        own, most = in_packs(max(need, offer["moq"]), offer), offer["max_order_quantity"]
+        quantity = own if own >= offer["min_quantity"] else in_packs(lowest, offer)
+        if offer["min_quantity"] <= lowest and (most is None or quantity <= most):
+            reached.append((offer, quantity))
+    return [(o, quantity) for o, quantity in reached if quantity in {in_packs(need, o), min(quantity, reached[0][1])}]
 
 
 def supplier_orders(
@@ -140,8 +141,7 @@ def supplier_orders(
         for supplier in {o["supplier_id"] for o in valid}:
             standing += standing_breaks(need, [o for o in valid if o["supplier_id"] == supplier])
         if standing:
-            offer = min(standing, key=lambda o: (o["priority"], o["supplier_id"], -o["min_quantity"]))
-            quantity = in_packs(need, offer)
+            offer, quantity = min(standing, key=lambda s: (s[0]["priority"], s[0]["supplier_id"], -s[0]["min_quantity"]))
             amount = (quantity * offer["unit_price"]).quantize(Decimal("0.0001"), ROUND_HALF_UP)
             result[sku] = (offer["supplier_id"], need, quantity, amount, day + dt.timedelta(days=offer["lead_time_days"]))
     return result

@@ -67,7 +67,7 @@ def test_days_are_told_in_order_and_only_those_looked_at(shop: Shop, see: See) -
 def test_another_file_makes_a_published_day_stale(shop: Shop, published: Path, see: See) -> None:
     shop.put("stock", "GB", [count("A", 1)])
     (stale,) = see()
-    assert stale.why == "new: GB.avro"
+    assert stale.why == "new: stock GB.avro"
 
 
 def test_a_late_day_makes_the_days_stale_that_were_compared_with_it(shop: Shop, see: See) -> None:
@@ -105,7 +105,7 @@ def test_a_folder_that_was_touched_since_its_day_was_published_is_looked_at(shop
 def test_the_same_file_with_other_bytes_makes_the_day_stale(shop: Shop, published: Path, see: See) -> None:
     shop.put("orders", "DE", [order("1", "A", 20)], form="csv")
     (stale,) = see()
-    assert stale.why == "new: DE.csv"
+    assert stale.why == "new: orders DE.csv"
 
 
 def test_other_bytes_of_the_same_size_are_found_by_content(shop: Shop, published: Path, see: See) -> None:
@@ -113,7 +113,7 @@ def test_other_bytes_of_the_same_size_are_found_by_content(shop: Shop, published
     published.write_bytes(published.read_bytes().replace(b",A,1", b",A,2"))
     touch(published)
     assert published.stat().st_size == size
-    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    assert [stale.why for stale in see()] == ["new: orders DE.csv"]
 
 
 def test_the_same_bytes_put_again_change_nothing(shop: Shop, published: Path, see: See) -> None:
@@ -144,7 +144,7 @@ def test_a_file_sent_again_after_a_broken_correction_makes_the_day_stale_once(sh
     published.write_bytes(good)
     for again in (sent, time.time_ns()):  # as a copy that keeps the time, and as one that does not
         os.utime(published, ns=(again, again))
-        assert [stale.why for stale in see()] == ["new: DE.csv"]
+        assert [stale.why for stale in see()] == ["new: orders DE.csv"]
     shop.run()
     assert see() == []
 
@@ -157,10 +157,10 @@ def test_a_file_that_left_the_inbox_stays_in_use(published: Path, see: See) -> N
 def test_a_withdrawn_file_makes_the_day_stale_until_it_is_run(shop: Shop, published: Path, see: See) -> None:
     shop.platform.ledger.withdraw(shop.ledger()["orders", "DE.csv", "accepted"], "ann", "wrong prices")
     (stale,) = see()
-    assert stale.why == "no longer in use: DE.csv"
+    assert stale.why == "no longer in use: orders DE.csv"
     shop.put("stock", "GB", [count("A", 1)])
     (stale,) = see()
-    assert stale.why == "new: GB.avro; no longer in use: DE.csv"
+    assert stale.why == "new: stock GB.avro; no longer in use: orders DE.csv"
     shop.run()
     assert see() == []
 
@@ -187,7 +187,7 @@ def test_a_file_that_could_not_be_read_is_taken_once_it_may_be(shop: Shop, see: 
         assert [file.state for file in shop.ledger().values()] == ["rejected"]
         assert thread.submit(see).result() == []
         path.chmod(0o644)
-        assert [stale.why for stale in thread.submit(see).result()] == ["new: DE.csv"]
+        assert [stale.why for stale in thread.submit(see).result()] == ["new: orders DE.csv"]
         shop.run()
         assert [file.state for file in shop.ledger().values()] == ["superseded", "accepted"]
         assert see() == []
@@ -202,7 +202,7 @@ def test_a_large_file_that_was_withdrawn_and_touched_is_asked_for_once(
     shop.platform.ledger.withdraw(shop.ledger()["orders", "DE.csv", "accepted"], "ann", "wrong prices")
     shop.run()
     touch(published)
-    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    assert [stale.why for stale in see()] == ["new: orders DE.csv"]
     shop.run()
     assert see() == []
 
@@ -235,7 +235,7 @@ def test_a_withdrawn_file_that_is_put_in_again_makes_the_day_stale(shop: Shop, p
     assert see() == []
     assert shop.platform.ledger.reinstate(gone.file_id, "bob")
     assert not shop.platform.ledger.reinstate(gone.file_id, "bob")
-    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    assert [stale.why for stale in see()] == ["new: orders DE.csv"]
     shop.run()
     assert see() == []
     assert ("orders", "DE.csv", "accepted") in shop.ledger()
@@ -246,7 +246,7 @@ def test_two_formats_of_one_file_settle_on_the_newer(shop: Shop, see: See) -> No
     touch(old, -300)
     shop.run()
     shop.put("orders", "DE", [order("1", "A", 2)], form="avro")
-    assert [stale.why for stale in see()] == ["new: DE.avro"]
+    assert [stale.why for stale in see()] == ["new: orders DE.avro"]
     shop.run()
     assert see() == []
 
@@ -258,7 +258,7 @@ def test_a_version_that_comes_again_is_taken_again(shop: Shop, published: Path, 
     shop.run()
     published.write_bytes(first)
     os.utime(published, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert [stale.why for stale in see()] == ["new: DE.csv"]
+    assert [stale.why for stale in see()] == ["new: orders DE.csv"]
 
 
 def test_a_file_written_a_moment_ago_waits_for_the_next_look(shop: Shop, see: See) -> None:

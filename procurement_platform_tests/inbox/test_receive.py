@@ -10,7 +10,7 @@ from typing import Never
 
 import pytest
 
-from procurement_platform.errors import InputGone
+from procurement_platform.errors import InputGone, ProcurementError
 from procurement_platform.inbox.ledger import Ledger
 from procurement_platform.inbox.pool import DecoderPool
 from procurement_platform.inbox.receive import SUPERSEDED
@@ -392,3 +392,28 @@ def test_a_link_in_the_place_of_a_days_folder_is_refused_and_nothing_behind_it_i
     assert withdraw(shop.platform, DAY.isoformat(), "is a folder now")
     shop.run()
     assert (in_use(shop), refused(shop)) == (7, [])
+
+
+def test_a_file_put_where_a_link_was_takes_its_place(shop: Shop, tmp_path: Path) -> None:
+    """As the line about the link asks for; what else was refused, or is in use, stays as it is."""
+    path = shop.put("orders", "DE", [order("1", "B", 7)], form="csv")
+    shop.put("stock", "DE", [count("B", 1)])
+    content = path.read_bytes()
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        shop.run()
+        assert (in_use(shop), refused(shop)) == (0, [("", "DE.csv")])
+    assert "put the file itself here" in shop.report()
+    path.unlink()
+    path.write_bytes(content)
+    shop.put_bytes("orders", "DE__other.csv", b"")
+    for _ in range(2):
+        shop.run()
+        assert (in_use(shop), refused(shop)) == (7, [("DE", "DE__other.csv")])
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    shop.run()
+    assert (in_use(shop), sorted(refused(shop))) == (7, [("", "DE.csv"), ("DE", "DE__other.csv")])
+    with pytest.raises(ProcurementError, match=r"DE\.csv is 2 files \(.*\): name it by its id$"):
+        withdraw(shop.platform, "DE.csv", "why", DAY, "orders")

@@ -112,7 +112,7 @@ def test_a_broken_rival_that_leaves_the_inbox_is_told_all_the_same(shop: Shop, l
     settled(shop, good if left == "DE.csv" else broken)
     if left == "DE.jsonl":
         send(shop, "DE.csv", 7, 5)  # the same bytes, sent again after the broken ones
-        assert why_stale(shop) == "new: DE.csv"
+        assert why_stale(shop) == "new: orders DE.csv"
         shop.run()
         assert (in_use(shop), refused(shop)) == (7, [])
         settled(shop)
@@ -123,7 +123,7 @@ def test_a_rival_that_comes_with_an_older_time_counts(shop: Shop, removed: str) 
     first = send(shop, "DE.csv", 5, 10)
     shop.run()
     second = send(shop, "DE.CSV", 50, 20)
-    assert why_stale(shop) == "new: DE.CSV"
+    assert why_stale(shop) == "new: orders DE.CSV"
     [waits] = [line for line in market_files(shop.platform, DAY) if line.state == "waiting"]
     assert (waits.file, waits.note) == ("DE.CSV", "in the inbox; the next run takes it in place of the DE.csv in use")
     shop.run()
@@ -179,7 +179,7 @@ def test_where_the_one_in_use_is_withdrawn_the_rival_that_lies_there_counts(shop
     send(shop, "DE.avro", 6, 20)
     shop.run()
     withdraw(shop.platform, "DE.avro", "sent twice", DAY)
-    assert why_stale(shop) == "new: DE.csv; no longer in use: DE.avro"
+    assert why_stale(shop) == "new: orders DE.csv; no longer in use: orders DE.avro"
     shop.run()
     assert (in_use(shop), states(shop)) == (5, {"DE.avro": "withdrawn", "DE.csv": "accepted"})
     settled(shop)
@@ -213,7 +213,7 @@ def test_a_superseded_rival_that_is_sent_again_counts(shop: Shop, *, put: bool) 
         hand_in(shop.platform, path, "orders", "DE", DAY)
     else:
         send(shop, "DE.csv", 5, 10)
-    assert why_stale(shop) == "new: DE.csv"
+    assert why_stale(shop) == "new: orders DE.csv"
     shop.run()
     assert (in_use(shop), states(shop)) == (5, {"DE.avro": "superseded", "DE.csv": "accepted"})
     settled(shop)

@@ -60,7 +60,7 @@ def test_a_file_leaves_lines_quarantine_and_its_bytes(desk: Desk, form: str) -> 
         "DE",
     )
     assert other["reasons"] == (
-        "market is FR, and the file is for DE: write it so, remove the row if it holds a total, or send the other market's rows "
+        "market is FR, and the file is for DE: write DE, remove the row if it holds a total, or send the other market's rows "
         "in a file of its own"
     )
     assert '"order_id":"O-3"' in other["row"]

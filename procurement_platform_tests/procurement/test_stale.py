@@ -42,11 +42,11 @@ def test_a_day_long_ago_is_stale_once_a_file_of_it_is_withdrawn_and_once_it_is_p
     shop.run()
     assert stale_days(shop.platform, later) == []
     withdraw(shop.platform, "DE.avro", "wrong month")
-    assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "no longer in use: DE.avro")]
+    assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "no longer in use: orders DE.avro")]
     shop.run()
     assert stale_days(shop.platform, later) == []
     hand_in(shop.platform, path, "orders", "DE", DAY)
-    assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "new: DE.avro")]
+    assert [(day.run_date, day.why) for day in stale_days(shop.platform, later)] == [(DAY, "new: orders DE.avro")]
     shop.run()
     assert stale_days(shop.platform, later) == []
 
@@ -73,7 +73,7 @@ def test_a_published_day_whose_inbox_folders_are_moved_away_is_what_it_was(shop:
     shop.run()
     assert (shop.csvs(), shop.report(), shop.demand()) == before
     shop.put("orders", "DE", [order("3", "C", 2)], suffix="__later")
-    assert [day.why for day in stale_days(shop.platform, later)] == ["new: DE__later.avro"]
+    assert [day.why for day in stale_days(shop.platform, later)] == ["new: orders DE__later.avro"]
     shop.run()
     assert {row["order_id"] for row in shop.rows(ORDER_LINES)} == {"1", "2", "3"}
 

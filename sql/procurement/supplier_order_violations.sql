@@ -15,7 +15,7 @@ SELECT
   need AS units,
   'No supplier offers ' || sku || ' on ' || CAST(CAST(:run_date AS date) AS varchar) || ' in the quantity needed: ' || CAST(need AS varchar)
     || ' units are not ordered. Add an offer to supplier_products that is valid that day, of an active supplier, with a priority above 0'
-    || ', no min_quantity above the need and no max_order_quantity below it, and run the day with --refresh-reference.' AS message
+    || ', a min_quantity that the order reaches and a max_order_quantity that the need, or the moq, in whole packs stays within, and run the day with --refresh-reference.' AS message
 FROM needs n
 WHERE NOT EXISTS (SELECT 1 FROM supplier_orders o WHERE o.sku = n.sku)
 ORDER BY sku

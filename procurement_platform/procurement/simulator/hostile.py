@@ -69,8 +69,13 @@ class Material:
 
 
 def write_hostile(lake: Lake, world: World, day: dt.date, seed: int, faults: list[Fault]) -> Iterator[WrittenFile]:
-    """Write every attack into the day's orders folder, and add to `faults` what must be found of each."""
-    markets = [market for market in world.markets if market.sends_orders]
+    """Write every attack into the day's orders folder, and add to `faults` what must be found of each.
+
+    Markets whose file is missing by the faults told so far get none: some attacks are odd but right, and would be the file.
+    """
+    missing = {fault.file for fault in faults if fault.rule == "MISSING_FILE"}
+    senders = [market for market in world.markets if market.sends_orders]
+    markets = [market for market in senders if f"orders/{day.isoformat()}/{market.code}" not in missing] or senders
     for number, attack in enumerate(ATTACKS):
         if not lake.local and ":" in attack.name:
             continue  # HDFS has no such names

@@ -228,21 +228,20 @@ PLAN = {
           SELECT * FROM supplier_products JOIN (SELECT supplier_id, currency FROM suppliers WHERE {ACTIVE}) USING (supplier_id)
           WHERE priority > 0 AND COALESCE(valid_from <= $day, true) AND COALESCE(valid_to >= $day, true)
         ),
-        lowest AS (  -- what would be ordered at the supplier's lowest price break
-          SELECT supplier_id, sku, {rounded_up()} AS lowest_quantity FROM offers JOIN needs USING (sku)
+        quoted AS (SELECT *, {rounded_up()} AS own FROM offers JOIN needs USING (sku)),
+        lowest AS (  -- what would be ordered at the supplier's lowest price break that can take the order
+          SELECT supplier_id, sku, own AS lowest_quantity FROM quoted
+          WHERE own >= min_quantity AND COALESCE(own <= max_order_quantity, true)
           QUALIFY row_number() OVER (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price) = 1
         ),
-        quoted AS (
-          SELECT *, if({rounded_up()} >= min_quantity, {rounded_up()}, {rounded_up("lowest_quantity")}) AS quantity
-          FROM offers JOIN needs USING (sku) JOIN lowest USING (supplier_id, sku) WHERE min_quantity <= lowest_quantity
-        ),
         reached AS (
-          SELECT *, first_value(quantity) OVER breaks AS least_quantity FROM quoted WHERE COALESCE(quantity <= max_order_quantity, true)
-          WINDOW breaks AS (PARTITION BY supplier_id, sku ORDER BY min_quantity, valid_from, unit_price)
+          SELECT *, if(own >= min_quantity, own, {rounded_up("lowest_quantity")}) AS quantity
+          FROM quoted JOIN lowest USING (supplier_id, sku) WHERE min_quantity <= lowest_quantity
         )
         SELECT $day::date AS run_date, supplier_id, sku, need, quantity, pack_size, moq, unit_price, currency,
           (quantity::decimal(38,3) * unit_price)::decimal(38,4) AS amount, ($day::date + lead_time_days)::date AS expected_date
-        FROM reached WHERE quantity = {rounded_up("need")} OR quantity <= least_quantity
+        FROM reached
+        WHERE COALESCE(quantity <= max_order_quantity, true) AND (quantity = {rounded_up("need")} OR quantity <= lowest_quantity)
         QUALIFY row_number() OVER (PARTITION BY sku ORDER BY priority, supplier_id, min_quantity DESC, valid_from DESC, unit_price) = 1
         ORDER BY supplier_id, sku""",
     "supplier_order_allocations": """

@@ -338,12 +338,17 @@ def supplier_orders(day: Day, reference: dict[str, pd.DataFrame], demand: pd.Dat
     quoted = quoted.sort_values(["min_quantity", "valid_from", "unit_price"])
     pack = quoted["pack_size"]
     own = in_packs(quoted[["need", "moq"]].max(axis=1), pack)
-    # What would be ordered at the supplier's lowest price break.
-    lowest = own.groupby([quoted["supplier_id"], quoted["sku"]]).transform("first")
-    quoted["quantity"] = own.where(own >= quoted["min_quantity"], in_packs(lowest, pack))
-    quoted = quoted[(quoted["min_quantity"] <= lowest) & ~(quoted["quantity"] > quoted["max_order_quantity"])]
-    least = quoted.groupby(["supplier_id", "sku"])["quantity"].transform("first")
-    quoted = quoted[(quoted["quantity"] == in_packs(quoted["need"], quoted["pack_size"])) | (quoted["quantity"] <= least)]
+    # What would be ordered at the supplier's lowest price break that can take the order.
+    can = (own >= quoted["min_quantity"]) & ~(own > quoted["max_order_quantity"])
+    lowest = own.where(can).groupby([quoted["supplier_id"], quoted["sku"]]).transform("first")
+    quoted = quoted.assign(own=own, lowest=lowest)[lowest.notna()].astype({"lowest": "int64"})
+    quoted["quantity"] = quoted["own"].where(quoted["own"] >= quoted["min_quantity"], in_packs(quoted["lowest"], quoted["pack_size"]))
+    alone = quoted["quantity"] == in_packs(quoted["need"], quoted["pack_size"])
+    quoted = quoted[
+        (quoted["min_quantity"] <= quoted["lowest"])
+        & ~(quoted["quantity"] > quoted["max_order_quantity"])
+        & (alone | (quoted["quantity"] <= quoted["lowest"]))
+    ]
     order = ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"]
     chosen = quoted.sort_values(order, ascending=[True, True, True, False, False, True]).drop_duplicates("sku")
     chosen = chosen.sort_values(["supplier_id", "sku"])

@@ -301,7 +301,10 @@ def net_demand(
 
 def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.DataFrame) -> pl.DataFrame:
     needs = demand.group_by("sku").agg(pl.col("net_demand").sum().alias("need")).filter(pl.col("need") > Decimal(0))
-    units = {name: pl.col(name).cast(QUANTITY).to_physical().cast(pl.Int64) for name in ("need", "moq", "pack_size", "min_quantity")}
+    units = {
+        name: pl.col(name).cast(QUANTITY).to_physical().cast(pl.Int64)
+        for name in ("need", "moq", "pack_size", "min_quantity", "max_order_quantity")
+    }
     pack = units["pack_size"]
     price = pl.col("unit_price").to_physical().cast(pl.Int64)
     return (
@@ -314,15 +317,15 @@ def supplier_orders(day: Day, reference: dict[str, pl.DataFrame], demand: pl.Dat
         .join(active(reference["suppliers"], day).select("supplier_id", "currency"), on="supplier_id")
         .join(needs, on="sku")
         .with_columns(own=in_packs(pl.max_horizontal(units["need"], units["moq"]), pack))
-        # What would be ordered at the supplier's lowest price break.
+        # What would be ordered at the supplier's lowest price break that can take the order.
         .sort(["min_quantity", "valid_from", "unit_price"], nulls_last=True)
-        .with_columns(lowest=pl.col("own").first().over("supplier_id", "sku"))
+        .with_columns(can=(pl.col("own") >= units["min_quantity"]) & (pl.col("own") <= units["max_order_quantity"]).fill_null(value=True))
+        .with_columns(lowest=pl.when("can").then("own").drop_nulls().first().over("supplier_id", "sku"))
         .filter(units["min_quantity"] <= pl.col("lowest"))
         .with_columns(units=pl.when(pl.col("own") >= units["min_quantity"]).then("own").otherwise(in_packs(pl.col("lowest"), pack)))
         .with_columns(quantity=scaled(pl.col("units"), 3, UNITS))
         .filter((pl.col("quantity") <= pl.col("max_order_quantity")).fill_null(value=True))
-        .with_columns(least=pl.col("units").first().over("supplier_id", "sku"))
-        .filter((pl.col("units") == in_packs(units["need"], pack)) | (pl.col("units") <= pl.col("least")))
+        .filter((pl.col("units") == in_packs(units["need"], pack)) | (pl.col("units") <= pl.col("lowest")))
         .sort(
             ["sku", "priority", "supplier_id", "min_quantity", "valid_from", "unit_price"],
             descending=[False, False, False, True, True, False],

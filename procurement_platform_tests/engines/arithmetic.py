@@ -107,15 +107,18 @@ def in_packs(units: Decimal, offer: Row) -> Decimal:
 
 def standing_breaks(need: Decimal, breaks: list[Row]) -> list[tuple[Row, Decimal]]:
     """Of one supplier's breaks for a SKU those that an order may be placed at, each with what is ordered there."""
-    rising = sorted(breaks, key=lambda o: o["min_quantity"])
-    lowest = in_packs(max(need, rising[0]["moq"]), rising[0])
-    reached = []
-    for offer in rising:
-        own, most = in_packs(max(need, offer["moq"]), offer), offer["max_order_quantity"]
+    rising = [(o, in_packs(max(need, o["moq"]), o)) for o in sorted(breaks, key=lambda o: o["min_quantity"])]
+    lowest = next((own for o, own in rising if o["min_quantity"] <= own <= (o["max_order_quantity"] or own)), None)
+    if lowest is None:
+        return []
+    standing = []
+    for offer, own in rising:
         quantity = own if own >= offer["min_quantity"] else in_packs(lowest, offer)
-        if offer["min_quantity"] <= lowest and (most is None or quantity <= most):
-            reached.append((offer, quantity))
-    return [(o, quantity) for o, quantity in reached if quantity in {in_packs(need, o), min(quantity, reached[0][1])}]
+        most = offer["max_order_quantity"]
+        alone = quantity == in_packs(need, offer)
+        if offer["min_quantity"] <= lowest and (most is None or quantity <= most) and (alone or quantity <= lowest):
+            standing.append((offer, quantity))
+    return standing
 
 
 def supplier_orders(

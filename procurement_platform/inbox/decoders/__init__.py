@@ -137,6 +137,12 @@ def shown(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({each.name: each.to_frame().select(_shown(each.dtype)).to_series() for each in frame})
 
 
+def nested_as_text(column: pl.Expr) -> pl.Expr:
+    """Lists and structs as JSON."""
+    wrapped = pl.struct(column.alias("v")).struct.json_encode()  # {"v":…}
+    return pl.when(column.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
+
+
 def _shown(dtype: pl.DataType) -> pl.Expr:
     column = pl.nth(0).alias("cell")
     if dtype.is_integer() or dtype == pl.Boolean:
@@ -146,8 +152,7 @@ def _shown(dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Binary:
         text = column.bin.slice(0, SHOWN_CHARACTERS).bin.encode("hex")
     elif dtype.is_nested():
-        wrapped = pl.struct(column.alias("v")).struct.json_encode()  # {"v":…}
-        text = pl.when(column.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
+        text = nested_as_text(column)
     else:
         text = as_text(column, dtype)
     length = text.str.len_chars()

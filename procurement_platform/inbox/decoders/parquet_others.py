@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
+from types import TracebackType
 from typing import Any, cast
 
 import polars as pl
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from procurement_platform.inbox.decoders import shown
+from procurement_platform.inbox.decoders import nested_as_text
 
 _PIECE_ROWS = 16 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024  # as the file tells them
@@ -155,8 +156,9 @@ def _values(values: "pa.Array[Any]") -> pl.Series:
     if not pa.types.is_nested(values.type):
         return _made(values)
     if _length_as_text(values) <= _NESTED_BYTES:
-        with suppress(*_NOT_READ):  # of a type in it that has no JSON, or a value that has none
-            return shown(_made(values).to_frame()).to_series()
+        with _Otherwise():  # where a type in it has no JSON, or a value has none
+            made = _made(values)
+            return made.to_frame().select(nested_as_text(pl.nth(0))).to_series() if made.dtype.is_nested() else made
         return pl.Series([_text(values, at) for at in range(len(values))], dtype=pl.String)
     if len(values) == 1:
         return pl.Series([_NOT_SHOWN.format("it is too long")])
@@ -164,8 +166,18 @@ def _values(values: "pa.Array[Any]") -> pl.Series:
     return pl.concat([_values(values.slice(0, half)), _values(values.slice(half))])
 
 
+class _Otherwise(suppress):
+    """Where it does not work, it is done otherwise. Want of memory is no such case: another process may have it."""
+
+    def __init__(self) -> None:
+        super().__init__(*_NOT_READ)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        return not isinstance(error, MemoryError) and super().__exit__(kind, error, trace)
+
+
 def _made(values: "pa.Array[Any]") -> pl.Series:
-    with suppress(*_NOT_READ):  # a type that polars does not have, bytes that are no text, or a time of no day
+    with _Otherwise():  # where it is a type that polars does not have, bytes that are no text, or a time of no day
         values.validate(full=True)
         series = cast("pl.DataFrame", pl.from_arrow(pa.table([values], names=["value"]))).to_series()
         if series.dtype.is_numeric() or series.dtype.is_nested() or series.dtype in _SHOWN:
@@ -200,6 +212,8 @@ def _text(values: "pa.Array[Any]", at: int) -> str | None:
         plain = value.as_py()
         _taken(values, [at])[0].validate(full=True)  # a time of no day is another one as Python has it
         return json.dumps(plain, default=str, ensure_ascii=False, separators=(",", ":")) if isinstance(plain, list | dict) else str(plain)
+    except MemoryError:
+        raise
     except UnicodeDecodeError:
         return _NOT_SHOWN.format("a text in it is not UTF-8")
     except _NOT_READ:

@@ -259,8 +259,9 @@ One supplier gets the whole order of a SKU: of the offers that are valid on the 
 with the lowest priority, then the first supplier_id, then the largest min_quantity that the order reaches. What is ordered is the larger of
 need and moq, rounded up to the pack. Rows of one supplier and SKU with different min_quantity are price breaks: at 5.00 from 0 and 4.75
 from 300, in packs of 10, a need of 290 costs 5.00 a unit; one of 291 is ordered as 300 and costs 4.75. A break's own moq never makes
-an order larger than at a lower break that can take it ([decision 8](decisions/0008-price-breaks.md)). Where nobody offers what is
-needed, the report has a NO_SUPPLIER line.""",
+an order larger than at a lower break that can take it, and an order that reaches a break by a lower one's moq or pack has the break's
+price ([decision 8](decisions/0008-price-breaks.md)). Where nobody offers what is needed, the report has a
+NO_SUPPLIER line.""",
 )
 
 PLANNING_PARAMETERS = ReferenceTable(

@@ -110,6 +110,7 @@ def test_a_rejected_row_has_all_the_files_columns_in_their_order(desk: Desk) -> 
         (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), '{"k":1}'),
         (pa.array([[{"a": Decimal("1.1")}]]), '[{"a":"1.1"}]'),
         (pa.array(["y" * 3000]), "y" * 1000 + "… (3000 characters)"),
+        (pa.array([["y" * 3000]]), '["' + "y" * 998 + "… (3004 characters)"),
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
